@@ -1,0 +1,55 @@
+# setup  makes .venv from the lock          book  executes the chapters and builds the pages
+# test   checks everything                  bench measures                lock  renews the lock
+# Every target may be called again at any time and is quick when there is nothing to do.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# cffconvert wants an older jsonschema than the book does, and uv is only needed to renew the locks
+TOOLS := .tools
+CFF_READY := $(TOOLS)/citation/.ready
+UV := $(TOOLS)/uv/bin/uv
+UV_VERSION := 0.13.9
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url
+
+.DEFAULT_GOAL := book
+.PHONY: setup book reference test bench lock clean
+
+setup: $(READY)
+
+# the stamp is left only when everything went well, so an interrupted set-up starts again
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(CFF_READY): tests/citation.lock
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+lock: $(UV)
+	$(COMPILE) pyproject.toml --all-extras --group build --output-file requirements.lock
+	$(COMPILE) tests/citation.in --output-file tests/citation.lock
+
+$(UV):
+	$(PYTHON) -m venv $(TOOLS)/uv
+	$(TOOLS)/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+book: $(READY)
+	$(BIN)/python -m thinkqueue.book build
+
+reference: $(READY)
+	$(BIN)/python -m thinkqueue.book reference
+
+test: $(READY) $(CFF_READY)
+	$(BIN)/python -m pytest --numprocesses 2
+
+bench: $(READY)
+	for benchmark in tests/benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+clean:
+	rm -rf .venv .tools _build build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find lib tests -name __pycache__ -prune -exec rm -rf {} +
