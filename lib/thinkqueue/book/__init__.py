@@ -1,0 +1,9 @@
+"""The machine that turns the chapters into a book, and the one word that chapters need of it.
+
+``python -m thinkqueue.book build`` executes what changed, holds every stated value against the
+reference and builds the pages; ``python -m thinkqueue.book reference`` renews that reference.
+"""
+
+from thinkqueue.book.glue import glue
+
+__all__ = ["glue"]
