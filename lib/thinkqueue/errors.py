@@ -1,0 +1,65 @@
+"""What can go wrong, each with one clear sentence and the facts to act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thinkqueue.solution import Solution
+
+
+class ThinkQueueError(ValueError):
+    """The root of every error that this library raises on purpose."""
+
+
+class WorkloadError(ThinkQueueError):
+    """A value that no workload can have.
+
+    Attributes
+    ----------
+    parameter : str
+        The name of the parameter at fault.
+    value : Any
+        The value that was given.
+    task : str or int or None
+        The name or the index of the task type at fault; None where no single type is.
+    """
+
+    def __init__(
+        self, message: str, *, parameter: str, value: Any = None, task: str | int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+        self.value = value
+        self.task = task
+
+
+class UnstableError(ThinkQueueError):
+    """The queue grows without bound: the load is 1 or more.
+
+    Attributes
+    ----------
+    utilization : float
+        The load ρ at the tokens in question.
+    max_arrival_rate : float
+        The supremum of the arrival rates (1/s) that are stable at these tokens.
+    """
+
+    def __init__(self, message: str, *, utilization: float, max_arrival_rate: float) -> None:
+        super().__init__(message)
+        self.utilization = utilization
+        self.max_arrival_rate = max_arrival_rate
+
+
+class NotConvergedError(ThinkQueueError):
+    """A solver stopped before its certified gap was small enough.
+
+    Attributes
+    ----------
+    solution : Solution
+        The best allocation found, with its status and its (still valid) certified gap.
+    """
+
+    def __init__(self, message: str, *, solution: Solution) -> None:
+        super().__init__(message)
+        self.solution = solution

@@ -1,0 +1,84 @@
+"""What a solver hands back: an allocation, what it is worth, how far from the best it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from thinkqueue.workload import Array
+
+
+class Status(Enum):
+    """How a solver ended: the cause and, where there is one to name, the remedy."""
+
+    CONVERGED = "Converged: the certified gap is at most the one asked for."
+    OUT_OF_STEPS = (
+        "The steps ran out before the certified gap was small enough; raise max_steps, accept a "
+        "larger gap, or use Newton()."
+    )
+    STALLED = (
+        "The steps no longer improve the objective: the gap asked for is below what double "
+        "precision can resolve here; accept a larger gap."
+    )
+    OSCILLATES = (
+        "The iterates swing without coming closer, because each step overshoots the change in "
+        "prices that it causes; use ConditionalGradient() or Newton(), which shorten such a step."
+    )
+    LEFT_STABLE_REGION = (
+        "A full step led to a load of 1 or more, where the queue has no mean; use "
+        "ConditionalGradient() or Newton(), which stay inside."
+    )
+
+
+class Step(NamedTuple):
+    """One entry of a solver's history."""
+
+    objective: float
+    gap: float
+    utilization: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    r"""A token allocation with its certificate.
+
+    Attributes
+    ----------
+    tokens : ndarray, (N,)
+        The best allocation found, :math:`0 \le \ell \le \ell_{\max}`, stable.
+    objective : float
+        :math:`J(\ell)` in s.
+    upper_bound : float
+        :math:`U(\ell) \ge J^*` in s, by the tangent bound.
+    gap : float
+        :math:`U(\ell) - J(\ell)` in s: no allocation is better by more than this.
+    utilization : float
+        The load :math:`\rho`.
+    mean_system_time : float
+        :math:`\mathbb{E}[T]` in s.
+    mean_accuracy : float
+        :math:`\sum_k w_k \pi_k p_k`.
+    steps : int
+        How many steps the solver took.
+    status : Status
+        How it ended, in words.
+    history : tuple of Step
+        Objective, gap and load at the start and after each step.
+    """
+
+    tokens: Array
+    objective: float
+    upper_bound: float
+    gap: float
+    utilization: float
+    mean_system_time: float
+    mean_accuracy: float
+    steps: int
+    status: Status
+    history: tuple[Step, ...] = field(repr=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gap asked for was reached."""
+        return self.status is Status.CONVERGED

@@ -1,0 +1,132 @@
+"""One function that runs any solver until its certificate is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thinkqueue.bounds import Tangent
+from thinkqueue.errors import NotConvergedError
+from thinkqueue.fifo import queue, refuse_unstable, stable_queue
+from thinkqueue.objective import mean_accuracy
+from thinkqueue.solution import Solution, Status, Step
+from thinkqueue.solvers.newton import Newton
+from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+
+
+class Solver(Protocol):
+    """An iteration on stable allocations, each looked at by :func:`~thinkqueue.bounds.tangent`."""
+
+    def iterates(self, parameters: Parameters, tokens: Array) -> Generator[Tangent, None, Status]:
+        """Yield the start and then the allocation after each step; return why there is no next.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            The workload.
+        tokens : ndarray, (N,)
+            A stable start within the caps.
+        """
+        ...
+
+
+def solve(
+    workload: Workload,
+    solver: Solver | None = None,
+    *,
+    start: ArrayLike | None = None,
+    gap: float = 1e-9,
+    max_steps: int = 10_000,
+    throw: bool = True,
+) -> Solution:
+    r"""Find the best token allocation of a workload.
+
+    .. math:: \max_{\ell}\; J(\ell) = \alpha \sum_k w_k\pi_k p_k(\ell_k) - \mathbb{E}[T](\ell)
+              \quad\text{subject to}\quad 0 \le \ell_k \le \ell_{\max,k},\; \rho(\ell) < 1.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    solver : Solver, optional
+        ``Newton()``, the default, or ``FixedPoint()``, ``ConditionalGradient()``,
+        ``ProjectedGradient()``.
+    start : array_like, (N,), optional
+        A stable allocation within the caps; no tokens for anybody where not given.
+    gap : float, optional
+        The certified gap :math:`U(\ell) - J(\ell)` at which to stop, in seconds. Where double
+        precision cannot resolve that, ``gap`` relative to :math:`|J|` counts as converged too.
+    max_steps : int, optional
+        When to give up.
+    throw : bool, optional
+        Whether to raise where the solver did not converge, or to return what it has.
+
+    Returns
+    -------
+    Solution
+        The allocation with the smallest certified gap of all that the solver visited.
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho(0) \ge 1`, so that no allocation is stable, or if ``start`` is not.
+    NotConvergedError
+        If ``throw`` is set and the gap was not reached; the best allocation is attached.
+    """
+    idle = queue(workload, np.zeros(len(workload)))
+    if not idle.y[0] > 0:
+        refuse_unstable(workload, float(idle.m[0]), "even with no thinking tokens at all")
+    if start is None:
+        tokens = np.zeros(len(workload))
+    else:
+        tokens = tokens_array(workload, start, capped=True)
+        stable_queue(workload, tokens)
+
+    history: list[Step] = []
+    iterates = (solver or Newton()).iterates(workload, tokens)
+    status = Status.OUT_OF_STEPS
+    best = look = next(iterates)
+    while True:
+        history.append(
+            Step(float(look.objective[0]), float(look.gap[0]), 1 - float(look.queue.y[0]))
+        )
+        if look.gap < best.gap:
+            best = look
+        if best.gap <= gap or len(history) > max_steps:
+            break
+        try:
+            look = next(iterates)
+        except StopIteration as stop:
+            status = stop.value
+            break
+    if best.gap <= gap * max(1.0, abs(float(best.objective[0]))):
+        status = Status.CONVERGED
+    solution = _solution(workload, best, status, history)
+    if throw and not solution.converged:
+        raise NotConvergedError(
+            f"{type(solver or Newton()).__name__} stopped after {solution.steps} steps at a "
+            f"certified gap of {solution.gap:.3g} s; {gap:.3g} s was asked for. {status.value}",
+            solution=solution,
+        )
+    return solution
+
+
+def _solution(workload: Workload, best: Tangent, status: Status, history: list[Step]) -> Solution:
+    value, gap = float(best.objective[0]), float(best.gap[0])
+    tokens = np.array(best.tokens)
+    tokens.flags.writeable = False
+    return Solution(
+        tokens=tokens,
+        objective=value,
+        upper_bound=value + gap,
+        gap=gap,
+        utilization=1 - float(best.queue.y[0]),
+        mean_system_time=float(best.queue.mean_system_time(workload.arrival_rate)[0]),
+        mean_accuracy=float(mean_accuracy(workload, tokens)),
+        steps=len(history) - 1,
+        status=status,
+        history=tuple(history),
+    )
