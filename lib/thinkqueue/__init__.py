@@ -10,6 +10,7 @@ from thinkqueue.bounds import (
     strong_concavity_modulus,
     upper_bound,
 )
+from thinkqueue.concavity_proof import ConvexityProof, prove_concavity
 from thinkqueue.errors import NotConvergedError, ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.fifo import (
     mean_system_time,
@@ -33,6 +34,7 @@ from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import TaskType, Workload
 
 __all__ = [
+    "ConvexityProof",
     "Curvature",
     "Newton",
     "NotConvergedError",
@@ -56,6 +58,7 @@ __all__ = [
     "mean_waiting_time",
     "moments",
     "objective",
+    "prove_concavity",
     "queueing_price",
     "service_time",
     "solve",
