@@ -163,6 +163,4 @@ def _draw_svg_in_notebooks() -> None:
         return
     if get_ipython() is not None:
         metadata = {"Date": None, "Creator": None}
-        set_matplotlib_formats(  # type: ignore[no-untyped-call]
-            "svg", bbox_inches="tight", metadata=metadata
-        )
+        set_matplotlib_formats("svg", bbox_inches="tight", metadata=metadata)

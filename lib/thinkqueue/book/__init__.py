@@ -4,6 +4,6 @@
 reference and builds the pages; ``python -m thinkqueue.book reference`` renews that reference.
 """
 
-from thinkqueue.book.glue import glue
+from thinkqueue.book.values import glue
 
 __all__ = ["glue"]

@@ -1,0 +1,169 @@
+"""From chapters to pages: execute what changed, hold the values, build, and only then replace."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from thinkqueue.book import execution, fingerprint, reference
+from thinkqueue.book.cache import OutputCache
+from thinkqueue.book.layout import Book
+from thinkqueue.book.values import Stated
+
+#: Left in the folder of a whole book, with the hash of all that it was built from.
+WHOLE = ".whole"
+
+
+class BookError(RuntimeError):
+    """A book that cannot be built, and why."""
+
+
+def build(book: Book, console: Console) -> Path:
+    """Bring the pages up to date and return the first of them.
+
+    Parameters
+    ----------
+    book
+        The book.
+    console
+        Where progress is shown.
+
+    Raises
+    ------
+    CellError
+        If a cell fails.
+    BookError
+        If a chapter states a value that the reference does not accept, or a page has a fault. The
+        book that was there stays as it was.
+    """
+    with _alone(book):
+        current = fingerprint.pages(book)
+        mark = book.html / WHOLE
+        if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
+            with _progress(console) as progress:
+                task = progress.add_task("chapters", total=None)
+                stated = _stated_values(book, progress, task)
+                _hold_to_reference(book, stated)
+                progress.update(task, description="pages")
+                _build_pages(book, current)
+                progress.advance(task)
+        return book.html / "index.html"
+
+
+def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
+    """Execute what changed, write what the chapters state into the reference, return the changes.
+
+    Parameters
+    ----------
+    book
+        The book.
+    console
+        Where progress is shown.
+
+    Raises
+    ------
+    CellError
+        If a cell fails.
+    """
+    with _alone(book), _progress(console) as progress:
+        task = progress.add_task("chapters", total=None)
+        return reference.renew(book, _stated_values(book, progress, task))
+
+
+def _stated_values(book: Book, progress: Progress, task: TaskID) -> dict[str, dict[str, Stated]]:
+    cache = OutputCache(book)
+    read = {page: execution.read_notebook(book, page) for page in book.pages}
+    notebooks = {page: notebook for page, notebook in read.items() if notebook is not None}
+    found = {page: cache.find(notebook) for page, notebook in notebooks.items()}
+    missing = {page: notebooks[page] for page, stored in found.items() if stored is None}
+    progress.update(task, total=len(missing) + 1)
+    for done in execution.execute(book, missing):
+        cache.store(done.notebook, str(book.source(done.page)), done.seconds)
+        found[done.page] = done.notebook
+        progress.advance(task)
+    return reference.collect(found)
+
+
+def _hold_to_reference(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> None:
+    differences = reference.compare(book, stated)
+    if differences:
+        lines = "\n".join(f"  {difference}" for difference in differences)
+        message = (
+            f"{len(differences)} stated values are not what data/reference/ says:\n{lines}\n"
+            "If the new values are right, `make reference` accepts them."
+        )
+        raise BookError(message)
+
+
+def _build_pages(book: Book, current: str) -> None:
+    stage = book.build / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    # fmt: off
+    command = [
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
+        "build", str(book.root), "--path-output", str(stage),
+        "--all", "-W", "-n", "--keep-going", "-q",
+    ]
+    # fmt: on
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        built = stage / "_build" / "html"
+        if done.returncode != 0 or not (built / "index.html").is_file():
+            message = "the pages have faults, and the book was left as it was:\n" + _faults(done)
+            raise BookError(message)
+        (built / WHOLE).write_text(current, encoding="utf-8")
+        _replace(book.html, built)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _faults(done: subprocess.CompletedProcess[str]) -> str:
+    lines = done.stderr.splitlines()
+    chosen = [line for line in lines if "WARNING" in line or "ERROR" in line]
+    return "\n".join(chosen or lines[-30:])
+
+
+def _replace(old: Path, new: Path) -> None:
+    aside = old.with_name("html.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(book: Book) -> Iterator[None]:
+    """Let two builds of one book follow each other."""
+    book.build.mkdir(exist_ok=True)
+    with open(book.build / ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _progress(console: Console) -> Any:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal or "CI" in os.environ,
+    )

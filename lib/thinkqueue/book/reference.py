@@ -1,0 +1,147 @@
+"""The values that chapters state, held against the values that they stated when last reviewed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from thinkqueue.book.layout import Book
+from thinkqueue.book.values import Stated, stated_values
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not what the reference says.
+
+    Parameters
+    ----------
+    page
+        The chapter.
+    name
+        The value's name.
+    before, after
+        The reference and the value now; None where there is none.
+    """
+
+    page: str
+    name: str
+    before: Stated | None
+    after: Stated | None
+
+    def __str__(self) -> str:
+        """Say chapter, name, both values, the step between them and the step allowed."""
+        text = f"{PurePosixPath(self.page).name}: {self.name}"
+        if self.before is None:
+            return f"{text} = {self.after.value!r} is new" if self.after else text
+        if self.after is None:
+            return f"{text} = {self.before.value!r} is no longer stated"
+        text += f" was {self.before.value!r}, is {self.after.value!r}"
+        if self.before.is_number and self.after.is_number:
+            step = abs(float(self.after.value) - float(self.before.value))
+            text += f" (off by {step:.3g}, allowed {self.before.allowance:.3g})"
+        if self.before.accepts(self.after):
+            text += "; its tolerance changed"
+        return text
+
+
+def collect(notebooks: Mapping[str, Any]) -> dict[str, dict[str, Stated]]:
+    """Return the values that each executed chapter states, without those of the machine.
+
+    Parameters
+    ----------
+    notebooks
+        Pages and their executed notebooks.
+
+    Raises
+    ------
+    ValueError
+        If two chapters give one name to two values.
+    """
+    owners: dict[str, str] = {}
+    collected: dict[str, dict[str, Stated]] = {}
+    for page, notebook in notebooks.items():
+        values = stated_values(notebook)
+        for name in values:
+            if name in owners:
+                message = f"both {owners[name]} and {page} glue a value named {name!r}"
+                raise ValueError(message)
+            owners[name] = page
+        collected[page] = {name: value for name, value in values.items() if not value.measured}
+    return collected
+
+
+def compare(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Difference]:
+    """Return every value that the reference does not accept, or does not know.
+
+    Parameters
+    ----------
+    book
+        The book, with its reference.
+    stated
+        What the chapters state now, from :func:`collect`.
+    """
+    found = []
+    for page, values in stated.items():
+        before = load(book, page)
+        for name in dict.fromkeys([*before, *values]):
+            old, new = before.get(name), values.get(name)
+            if old is None or new is None or not old.accepts(new) or old.tolerance != new.tolerance:
+                found.append(Difference(page, name, old, new))
+    return found
+
+
+def load(book: Book, page: str) -> dict[str, Stated]:
+    """Read the reference of one chapter; empty where it has none.
+
+    Parameters
+    ----------
+    book
+        The book.
+    page
+        The chapter.
+    """
+    path = _file(book, page)
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: Stated(**entry) for name, entry in content.items()}
+
+
+def renew(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Difference]:
+    """Write what the chapters state now into the reference, and return what that changes.
+
+    A value that the reference accepts keeps its old digits, so that a renewal on another machine
+    touches only what changed.
+
+    Parameters
+    ----------
+    book
+        The book.
+    stated
+        What the chapters state now, from :func:`collect`.
+    """
+    differences = compare(book, stated)
+    changed = {(difference.page, difference.name) for difference in differences}
+    book.reference.mkdir(parents=True, exist_ok=True)
+    for page, values in stated.items():
+        before, path = load(book, page), _file(book, page)
+        kept = {
+            name: value if (page, name) in changed else before[name]
+            for name, value in values.items()
+        }
+        if not kept:
+            path.unlink(missing_ok=True)
+            continue
+        content = {
+            name: {"value": v.value, "rtol": v.rtol, "atol": v.atol} for name, v in kept.items()
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8")
+    return differences
+
+
+def _file(book: Book, page: str) -> Any:
+    return book.reference / f"{PurePosixPath(page).name}.json"

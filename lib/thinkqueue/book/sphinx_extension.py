@@ -1,0 +1,272 @@
+"""What the page builder must know of this book; it also holds for plain ``jupyter-book build .``.
+
+* Outputs in the cache are dropped when the library, the data or the lock changed, and the pages
+  are read anew.
+* MathJax comes out of an installed package, so that pages ask nothing of another host.
+* Each page can be downloaded as text and as executed notebook.
+* Buttons that lead to the public repository appear when its address is set.
+* The library reference lists every public module; the manifest says on what the book was computed.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+import thinkqueue
+from thinkqueue.book import fingerprint
+from thinkqueue.book.building import WHOLE
+from thinkqueue.book.cache import OutputCache
+from thinkqueue.book.layout import Book
+from thinkqueue.book.manifest import manifest
+from thinkqueue.book.publishing import theme_options
+
+_MATHJAX = "tex-svg-full.js"
+_MODULES = "<!-- every public module -->"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx.
+
+    Parameters
+    ----------
+    app
+        The application.
+    """
+    app.add_config_value("public_repository", "", "html", str)
+    app.add_directive("book-manifest", ManifestDirective)
+    app.add_node(ManifestPlaceholder)
+    app.connect("config-inited", configure, priority=100)
+    app.connect("builder-inited", begin, priority=100)
+    app.connect("env-get-outdated", outdated_pages)
+    app.connect("env-updated", pages_with_manifest)
+    app.connect("source-read", list_modules)
+    app.connect("missing-reference", find_where_defined)
+    app.connect("doctree-resolved", fill_manifests)
+    app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("build-finished", finish)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Place the cache, name the packaged MathJax and turn on what the public address allows.
+
+    Parameters
+    ----------
+    app, config
+        The application and its settings.
+    """
+    book = Book(Path(app.srcdir))
+    OutputCache(book)
+    config["nb_execution_cache_path"] = str(book.cache)
+    config["mathjax_path"] = f"mathjax/{_MATHJAX}"
+    options, base_url = theme_options(config["public_repository"])
+    config["html_theme_options"] = {**config["html_theme_options"], **options}
+    config["html_baseurl"] = base_url
+
+
+def begin(app: Sphinx) -> None:
+    """Take the mark of a whole book away before pages are written.
+
+    Parameters
+    ----------
+    app
+        The application.
+    """
+    Path(app.outdir, WHOLE).unlink(missing_ok=True)
+
+
+def outdated_pages(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Have every page read anew when library, data or lock changed since the last build.
+
+    Parameters
+    ----------
+    app, env, added, changed, removed
+        As Sphinx gives them.
+    """
+    current = fingerprint.computation(Book(Path(app.srcdir)))
+    if getattr(env, "thinkqueue_computation", None) == current:
+        return []
+    env.thinkqueue_computation = current  # type: ignore[attr-defined]
+    return sorted(env.found_docs - removed)
+
+
+def list_modules(app: Sphinx, page: str, source: list[str]) -> None:
+    """Replace the mark in the library reference by one section for each public module.
+
+    Parameters
+    ----------
+    app, page, source
+        As Sphinx gives them.
+    """
+    if _MODULES in source[0]:
+        sections = [
+            f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
+            for name, options in _public_modules()
+        ]
+        source[0] = source[0].replace(_MODULES, "\n".join(sections))
+
+
+def _public_modules() -> Iterator[tuple[str, str]]:
+    """Yield module names; a package shows its own text, its names stand where they are defined."""
+    found = pkgutil.walk_packages(thinkqueue.__path__, "thinkqueue.")
+    for module in sorted(found, key=lambda info: info.name):
+        parts = module.name.split(".")
+        if any(part.startswith("_") for part in parts):
+            continue
+        if parts[1] == "book" and parts[2:] not in ([], ["values"]):
+            continue
+        yield module.name, "   :no-members:\n" if module.ispkg or parts[-1] == "cli" else ""
+
+
+def find_where_defined(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Lead a reference to a name that the package exports to the module that defines it.
+
+    Parameters
+    ----------
+    app, env, node, content
+        As Sphinx gives them.
+    """
+    package, _, name = str(node.get("reftarget", "")).partition(".")
+    exported, _, rest = name.partition(".")
+    if package != "thinkqueue" or node.get("refdomain") != "py" or not node.get("refdoc"):
+        return None
+    module = getattr(getattr(thinkqueue, exported, None), "__module__", None)
+    target = f"{module}.{exported}.{rest}".rstrip(".")
+    if module is None or target == node["reftarget"]:
+        return None
+    domain, page = env.get_domain("py"), str(node["refdoc"])
+    return domain.resolve_xref(env, page, app.builder, str(node["reftype"]), target, node, content)
+
+
+class ManifestPlaceholder(nodes.General, nodes.Element):
+    """Stands for the manifest until all pages are read."""
+
+
+class ManifestDirective(SphinxDirective):
+    """State versions, run times, hashes and machine of this build."""
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a placeholder, since run times are not known before all pages are read."""
+        pages: set[str] = getattr(self.env, "thinkqueue_manifest_pages", set())
+        self.env.thinkqueue_manifest_pages = {*pages, self.env.docname}  # type: ignore[attr-defined]
+        return [ManifestPlaceholder()]
+
+
+def pages_with_manifest(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Have the pages with a manifest written in every build.
+
+    Parameters
+    ----------
+    app, env
+        As Sphinx gives them.
+    """
+    return sorted(getattr(env, "thinkqueue_manifest_pages", set()) & env.found_docs)
+
+
+def fill_manifests(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Replace placeholders by tables.
+
+    Parameters
+    ----------
+    app, doctree, page
+        As Sphinx gives them.
+    """
+    placeholders = list(doctree.findall(ManifestPlaceholder))
+    if not placeholders:
+        return
+    content = manifest(Book(Path(app.srcdir)))
+    machine, sha256 = content["machine"], content["sha256"]
+    computed = [
+        ("Machine", f"{machine['processor']}, {machine['cores']} cores"),
+        ("System", machine["system"]),
+        ("Revision", content["revision"] or "not a checkout"),
+        *((f"SHA-256 of {name}", digest[:16] + "…") for name, digest in sha256.items()),
+    ]
+    times = [
+        (app.env.titles[name].astext(), f"{seconds:.1f} s") for name, seconds in _run_times(app.env)
+    ]
+    tables = [
+        _table(("Computed on", ""), computed),
+        _table(("Chapter", "Run time"), times),
+        _table(("Package", "Version"), content["versions"].items()),
+    ]
+    for placeholder in placeholders:
+        placeholder.replace_self([table.deepcopy() for table in tables])
+
+
+def _run_times(env: BuildEnvironment) -> list[tuple[str, float]]:
+    metadata = getattr(env, "nb_metadata", {})
+    found = ((name, data.get("exec_data") or {}) for name, data in sorted(metadata.items()))
+    return [(name, data["runtime"]) for name, data in found if data.get("runtime") is not None]
+
+
+def _table(head: tuple[str, str], rows: Any) -> nodes.table:
+    def row(cells: tuple[str, str]) -> nodes.row:
+        return nodes.row("", *(nodes.entry("", nodes.paragraph("", str(cell))) for cell in cells))
+
+    group = nodes.tgroup(
+        "",
+        nodes.colspec(colwidth=40),
+        nodes.colspec(colwidth=60),
+        nodes.thead("", row(head)),
+        nodes.tbody("", *(row(cells) for cells in rows)),
+        cols=2,
+    )
+    return nodes.table("", group)
+
+
+def offer_notebook(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put the executed notebook beside the page's text and into its download menu.
+
+    Parameters
+    ----------
+    app, page, template, context, doctree
+        As Sphinx gives them.
+    """
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if doctree is None or not executed.is_file():
+        return
+    target = Path(app.outdir, "_sources", f"{page}.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(executed, target)
+    context["ipynb_source"] = f"{page}.ipynb"
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Add MathJax and the manifest to the finished pages.
+
+    Parameters
+    ----------
+    app, error
+        As Sphinx gives them.
+    """
+    if error is not None or app.builder.format != "html":
+        return
+    package = distribution("sphinx-mathjax-offline")
+    script = package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{_MATHJAX}")
+    target = Path(app.outdir, "_static", "mathjax", _MATHJAX)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(str(script), target)
+    content = manifest(Book(Path(app.srcdir)))
+    content["run_seconds"] = dict(_run_times(app.env))
+    text = json.dumps(content, indent=1) + "\n"
+    Path(app.outdir, "manifest.json").write_text(text, encoding="utf-8")
