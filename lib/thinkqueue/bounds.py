@@ -122,7 +122,7 @@ def tangent(parameters: Parameters, tokens: Array, curves: Curves | None = None)
     slope = np.expm1(surplus)
     slope *= cost
     # F = clip(ℓ + u/b): the step v = b (F − ℓ) is u, cut where the budget meets 0 or its cap
-    v = np.clip(surplus, -scaled, curves.room - scaled)
+    v = np.minimum(np.maximum(surplus, -scaled), curves.room - scaled)
     # e^u (1 − e^{−v}) − v, in the form that neither overflows nor cancels
     terms = np.expm1(v)
     terms *= np.exp(surplus - v)

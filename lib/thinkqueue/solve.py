@@ -20,15 +20,17 @@ from thinkqueue.workload import Array, Parameters, Workload, tokens_array
 class Solver(Protocol):
     """An iteration on stable allocations, each looked at by :func:`~thinkqueue.bounds.tangent`."""
 
-    def iterates(self, parameters: Parameters, tokens: Array) -> Generator[Tangent, None, Status]:
+    def iterates(
+        self, parameters: Parameters, tokens: Array | None = None
+    ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step; return why there is no next.
 
         Parameters
         ----------
         parameters : Parameters
             The workload.
-        tokens : ndarray, (N,)
-            A stable start within the caps.
+        tokens : ndarray, (N,), optional
+            A stable start within the caps; the solver's own choice where not given.
         """
         ...
 
@@ -55,7 +57,7 @@ def solve(
         ``Newton()``, the default, or ``FixedPoint()``, ``ConditionalGradient()``,
         ``ProjectedGradient()``.
     start : array_like, (N,), optional
-        A stable allocation within the caps; no tokens for anybody where not given.
+        A stable allocation within the caps; the solver's own choice where not given.
     gap : float, optional
         The certified gap :math:`U(\ell) - J(\ell)` at which to stop, in seconds. Where double
         precision cannot resolve that, ``gap`` relative to :math:`|J|` counts as converged too.
@@ -79,9 +81,8 @@ def solve(
     idle = queue(workload, np.zeros(len(workload)))
     if not idle.y[0] > 0:
         refuse_unstable(workload, float(idle.m[0]), "even with no thinking tokens at all")
-    if start is None:
-        tokens = np.zeros(len(workload))
-    else:
+    tokens = None
+    if start is not None:
         tokens = tokens_array(workload, start, capped=True)
         stable_queue(workload, tokens)
 

@@ -86,6 +86,22 @@ class Parameters(Protocol):
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Many workloads at once: arrays that broadcast against (..., N), unchecked."""
+
+    share: Array
+    gain: Array
+    rate: Array
+    baseline: Array
+    base_time: Array
+    time_per_token: Array
+    max_tokens: Array
+    weight: Array
+    arrival_rate: float | Array
+    accuracy_weight: float | Array
+
+
+@dataclass(frozen=True)
 class TaskType:
     r"""One type of query.
 

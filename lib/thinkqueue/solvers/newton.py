@@ -22,14 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.fifo import total
+from thinkqueue.fifo import queue, total
 from thinkqueue.solution import Status
-from thinkqueue.workload import Array, Parameters
+from thinkqueue.workload import FIELDS, Array, Grid, Parameters
 
+SAMPLE, SAMPLE_STEPS = 4096, 8
 ACTIVE_SET_ROUNDS = 16
 HALVINGS = 60
 RESOLUTION = 1e-13
@@ -46,17 +48,22 @@ class Newton:
     overshoots, which is where the slope beyond it turns steeply down.
     """
 
-    def iterates(self, parameters: Parameters, tokens: Array) -> Generator[Tangent, None, Status]:
+    def iterates(
+        self, parameters: Parameters, tokens: Array | None = None
+    ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step.
 
         Parameters
         ----------
         parameters : Parameters
             A workload, or arrays that broadcast like one: then the rows are solved side by side.
-        tokens : ndarray, (..., N)
-            A stable start within the caps.
+        tokens : ndarray, (..., N), optional
+            A stable start within the caps; where not given, no tokens, or for many types the
+            allocation at the prices that are right for a sample of them.
         """
         curves = Curves.of(parameters)
+        if tokens is None:
+            tokens = _first_guess(parameters, curves)
         here = tangent(parameters, tokens, curves)
         fruitless = 0
         while fruitless < 3:
@@ -69,41 +76,72 @@ class Newton:
         return Status.STALLED
 
 
+def _first_guess(p: Parameters, curves: Curves) -> Array:
+    r"""Start where nobody thinks; with many types, where the optimum of a sample of them points.
+
+    The sample's moments give prices :math:`q(s) = \mu + \nu s`. With :math:`\mu, \nu` fixed, the
+    condition :math:`u_k = 0` is one convex equation a type, which Newton solves from below.
+    """
+    idle = np.zeros(np.broadcast_shapes(np.shape(p.share), np.shape(curves.log_value)))
+    if idle.ndim > 1 or idle.size < 8 * SAMPLE:
+        return idle
+    every = slice(None, None, idle.size // SAMPLE)
+    columns = {field: getattr(p, field)[every] for field in FIELDS}
+    columns["share"] = columns["share"] / columns["share"].sum()
+    sample = Grid(**columns, arrival_rate=p.arrival_rate, accuracy_weight=p.accuracy_weight)
+    if not queue(sample, idle[every]).y > 0:
+        return idle
+    for look in islice(Newton().iterates(sample), SAMPLE_STEPS):
+        state = look.queue
+    nu = p.arrival_rate / state.y
+    mu = 1 + nu**2 * state.M / 2
+    tokens = idle
+    for _ in range(3):
+        q = mu + nu * (p.base_time + p.time_per_token * tokens)
+        surplus = curves.log_value - p.rate * tokens - np.log(p.time_per_token * q)
+        tokens = tokens + surplus / (p.rate + nu * p.time_per_token / q)
+        tokens = np.minimum(np.maximum(tokens, 0), p.max_tokens)
+    return tokens if queue(p, tokens).y > state.y / 2 else idle
+
+
 def _direction(p: Parameters, look: Tangent) -> Array:
     r"""Maximise the model :math:`g^\top d - \tfrac12 d^\top H d` over the box that
     :math:`\ell + d` may lie in, :math:`H` being diagonal plus rank two.
     """
-    s, c, slope = look.queue.s, p.time_per_token, look.slope
+    s, c = look.queue.s, p.time_per_token
     pressure = p.arrival_rate / look.queue.y
     # the secant curvature c q b (e^u − 1)/u: c q b at u = 0, nothing at u = −∞
     flat = look.surplus == 0
-    bend = (slope + look.cost * flat) * p.rate
+    bend = (look.slope + look.cost * flat) * p.rate
     bend /= look.surplus + flat
-    own = pressure * c**2
-    diagonal = bend + own
+    diagonal = bend + pressure * c**2
     low, high = -look.tokens, p.max_tokens - look.tokens
 
+    give = c / diagonal  # how much a type's step yields to a price
+    give_s = give * s
+    lone = look.slope / diagonal  # the step that a type would take alone
     weighted = p.share * c
+    weighted_s = weighted * s
+    second = p.share * s**2
+    rest = bend / diagonal
     prices, tilt = np.zeros_like(pressure), np.zeros_like(pressure)
     settled = np.zeros_like(pressure, dtype=bool)
-    side: Array | None = None
+    below = above = None
     for _ in range(ACTIVE_SET_ROUNDS):
-        d = slope - c * (prices + tilt * s)
-        d /= diagonal
-        unclipped, d = d, np.clip(d, low, high)
-        before, side = side, np.sign(unclipped - d)
-        if before is not None:
-            settled = np.asarray(np.all(before == side, axis=-1, keepdims=True))
+        d = lone - prices * give
+        d -= tilt * give_s
+        last, below, above = (below, above), d <= low, d >= high
+        d = np.minimum(np.maximum(d, low), high)
+        if last[0] is not None:
+            same = (below == last[0]) & (above == last[1])
+            settled = np.asarray(same.all(axis=-1, keepdims=True))
             if settled.all():
                 return d
-        free = side == 0
-        over = free / diagonal
-        moved = slope * over
-        moved += d * ~free
-        on = weighted * over
-        s0, s1 = total(on, c), total(on * c, s)
-        g0, g1 = total(weighted, moved), total(weighted * moved, s)
-        left = pressure**3 * total(p.share * (1 - own * over) * s, s)
+        free = ~(below | above)
+        s0, s1 = total(weighted * free, give), total(weighted_s * free, give)
+        left = pressure**3 * total(second, np.maximum(rest, ~free))
+        moved = np.where(free, lone, d)
+        g0, g1 = total(weighted, moved), total(weighted_s, moved)
         cross = 1 + pressure**2 * s1
         determinant = cross**2 + s0 * left
         prices = (left * g0 + pressure**2 * cross * g1) / determinant
