@@ -90,7 +90,7 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
 def _stated_values(book: Book, progress: Progress, task: TaskID) -> dict[str, dict[str, Stated]]:
     cache = OutputCache(book)
     read = {page: execution.read_notebook(book, page) for page in book.pages}
-    notebooks = {page: notebook for page, notebook in read.items() if notebook is not None}
+    notebooks = {page: nb for page, nb in read.items() if nb is not None and execution.has_code(nb)}
     found = {page: cache.find(notebook) for page, notebook in notebooks.items()}
     missing = {page: notebooks[page] for page, stored in found.items() if stored is None}
     progress.update(task, total=len(missing) + 1)

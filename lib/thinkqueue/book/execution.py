@@ -66,7 +66,7 @@ class CellError(RuntimeError):
 
 
 def read_notebook(book: Book, page: str) -> Any | None:
-    """Read a chapter as the page builder will, or return None for a page without code.
+    """Read a page as the page builder will, or return None where it is no notebook.
 
     Parameters
     ----------
@@ -91,13 +91,23 @@ def read_notebook(book: Book, page: str) -> Any | None:
     if not is_myst_markdown_notebook(text):
         return None
     extensions = book.config.get("parse", {}).get("myst_enable_extensions", [])
-    notebook = read_myst_markdown_notebook(
+    return read_myst_markdown_notebook(
         text,
         config=MdParserConfig(enable_extensions=set(extensions)),
         add_source_map=True,
         path=source,
     )
-    return notebook if any(cell.cell_type == "code" for cell in notebook.cells) else None
+
+
+def has_code(notebook: Any) -> bool:
+    """Return whether there is anything to execute.
+
+    Parameters
+    ----------
+    notebook
+        A page as :func:`read_notebook` returns it.
+    """
+    return any(cell.cell_type == "code" for cell in notebook.cells)
 
 
 def execute(

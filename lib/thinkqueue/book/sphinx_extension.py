@@ -29,6 +29,7 @@ import thinkqueue
 from thinkqueue.book import fingerprint
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
+from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.layout import Book
 from thinkqueue.book.manifest import manifest
 from thinkqueue.book.publishing import theme_options
@@ -69,7 +70,12 @@ def configure(app: Sphinx, config: Config) -> None:
         The application and its settings.
     """
     book = Book(Path(app.srcdir))
-    OutputCache(book)
+    cache = OutputCache(book)
+    for page in book.pages:
+        notebook = read_notebook(book, page)
+        if notebook is not None and not has_code(notebook) and cache.find(notebook) is None:
+            # nothing to execute, and no kernel started to find that out
+            cache.store(notebook, str(book.source(page)), 0.0)
     config["nb_execution_cache_path"] = str(book.cache)
     config["mathjax_path"] = f"mathjax/{_MATHJAX}"
     options, base_url = theme_options(config["public_repository"])
@@ -214,7 +220,7 @@ def fill_manifests(app: Sphinx, doctree: nodes.document, page: str) -> None:
 def _run_times(env: BuildEnvironment) -> list[tuple[str, float]]:
     metadata = getattr(env, "nb_metadata", {})
     found = ((name, data.get("exec_data") or {}) for name, data in sorted(metadata.items()))
-    return [(name, data["runtime"]) for name, data in found if data.get("runtime") is not None]
+    return [(name, data["runtime"]) for name, data in found if data.get("runtime")]
 
 
 def _table(head: tuple[str, str], rows: Any) -> nodes.table:
