@@ -1,0 +1,102 @@
+"""Workloads and allocations that many tests share: plain ones, and ones chosen to be hard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from thinkqueue import Workload
+from thinkqueue.workload import Array
+
+DATA = Path(__file__).parent.parent / "data"
+QWEN = DATA / "workloads" / "qwen3-8b.toml"
+
+HARD_SIZES = (1, 2, 5, 20, 100, 1000)
+
+
+def plain_workload(generator: Generator | int, types: int = 5) -> Workload:
+    """A workload as a real server might have it, at a load that is neither idle nor near 1."""
+    g = np.random.default_rng(generator)
+    share = g.dirichlet(np.full(types, 2.0)) if types < 10**5 else g.uniform(0.5, 1.5, types)
+    share = share / share.sum()
+    base_time = g.uniform(0.05, 0.5, types)
+    # three decades: from arithmetic to olympiad problems
+    rate = 10 ** g.uniform(-4.5, -2.5, types)
+    time_per_token = 0.012 * 10 ** g.uniform(-0.2, 0.2, types)
+    gain = g.uniform(0.1, 0.7, types)
+    # an idle load of 0.1 % to 10 %
+    arrival_rate = 10 ** g.uniform(-3, -1) / (share @ base_time)
+    return Workload.from_arrays(
+        share=share,
+        gain=gain,
+        rate=rate,
+        baseline=g.uniform(0, 0.3, types),
+        base_time=base_time,
+        time_per_token=time_per_token,
+        max_tokens=32768,
+        arrival_rate=arrival_rate,
+        accuracy_weight=10 ** g.uniform(1.5, 3.5),
+    )
+
+
+def hard_workload(generator: Generator | int, types: int | None = None) -> Workload:
+    """A workload at the edge of what is allowed.
+
+    Rates from 1e-12 to 1e3 per token, gains, weights and caps of zero, idle loads from 0.02 to
+    1 − 1e-9, accuracy worth from a millisecond to three years.
+    """
+    g = np.random.default_rng(generator)
+    size = int(g.choice(HARD_SIZES)) if types is None else types
+
+    def some_zero(values: Array, part: float) -> Array:
+        return np.where(g.uniform(size=size) < part, 0.0, values)
+
+    share = g.exponential(size=size)
+    share /= share.sum()
+    base_time = g.uniform(0, 1, size) if g.uniform() < 0.8 else np.zeros(size)
+    decades = (-12, 3) if g.uniform() < 0.5 else (-5, -2)
+    slack = 10 ** g.uniform(-9, -0.01)
+    idle = float(share @ base_time)
+    return Workload.from_arrays(
+        share=share,
+        gain=some_zero(g.uniform(0, 0.7, size), 0.2),
+        rate=10 ** g.uniform(*decades, size),
+        baseline=g.uniform(0, 0.3, size),
+        base_time=base_time,
+        time_per_token=10 ** g.uniform(-6, 0, size),
+        max_tokens=some_zero(np.round(10 ** g.uniform(0, 6, size)), 0.1),
+        weight=some_zero(g.exponential(size=size), 0.1),
+        arrival_rate=(1 - slack) / idle if idle else 10 ** g.uniform(-3, 2),
+        accuracy_weight=10 ** g.uniform(-3, 8),
+    )
+
+
+def hard_workloads(count: int, seed: int = 0, types: int | None = None) -> Iterator[Workload]:
+    """Many of them."""
+    for one in np.random.SeedSequence(seed).spawn(count):
+        yield hard_workload(np.random.default_rng(one), types)
+
+
+def plain_workloads(count: int, seed: int = 0, types: int = 5) -> Iterator[Workload]:
+    """Many of them."""
+    for one in np.random.SeedSequence(seed).spawn(count):
+        yield plain_workload(np.random.default_rng(one), types)
+
+
+def stable_tokens(workload: Workload, generator: Generator, load: float | None = None) -> Array:
+    """Random tokens within the caps, stable; at this part of the way to ρ = 1 if it is given.
+
+    The way starts at no tokens. Where the caps do not let the load come so far, it is what they
+    let it be.
+    """
+    part = generator.uniform() if load is None else load
+    direction = generator.uniform(size=len(workload)) * workload.max_tokens
+    if generator.uniform() < 0.3:
+        direction = np.where(generator.uniform(size=len(workload)) < 0.5, 0, direction)
+    drift = workload.arrival_rate * float(workload.share * workload.time_per_token @ direction)
+    slack = 1 - workload.arrival_rate * float(workload.share @ workload.base_time)
+    length = part * min(1.0, slack / drift) if drift > 0 else part
+    return np.minimum(length * direction, workload.max_tokens)
