@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from thinkqueue.book.building import BookError, build, renew_reference
+from thinkqueue.book.building import BookError, build, renew_picture, renew_reference
 from thinkqueue.book.execution import CellError
 from thinkqueue.book.layout import Book
+from thinkqueue.book.publishing import pages_address
 
 app = typer.Typer(add_completion=False, help=__doc__)
 Root = Annotated[Path, typer.Option(help="The folder with _config.yml.", exists=True)]
@@ -38,7 +39,26 @@ def reference_command(root: Root = Path()) -> None:
     typer.echo(f"{len(differences)} values changed in data/reference/.")
 
 
-def _fail(error: Exception) -> None:
+@app.command("picture")
+def picture_command(root: Root = Path()) -> None:
+    """Renew the picture in the README from the first figure of the first chapter."""
+    book = Book(root.resolve())
+    try:
+        build(book, Console(stderr=True))
+        path = renew_picture(book)
+    except (BookError, CellError, FileNotFoundError, ValueError) as error:
+        _fail(error)
+    typer.echo(f"Wrote {path.relative_to(book.root)}.")
+
+
+@app.command("public")
+def public_command(root: Root = Path()) -> None:
+    """Say whether the book has a public address, in the form that a workflow reads."""
+    settings = Book(root.resolve()).config["sphinx"]["config"]
+    typer.echo(f"set={'true' if pages_address(settings['public_repository']) else 'false'}")
+
+
+def _fail(error: Exception) -> NoReturn:
     if isinstance(error, CellError):
         typer.echo(error.details, err=True)
     typer.echo(str(error), err=True)

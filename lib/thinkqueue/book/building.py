@@ -87,6 +87,34 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
         return reference.renew(book, _stated_values(book, progress, task))
 
 
+def renew_picture(book: Book) -> Path:
+    """Copy the first figure of the first page out of the built book, on a white ground.
+
+    Parameters
+    ----------
+    book
+        The book, built.
+
+    Raises
+    ------
+    BookError
+        If the first page has no figure.
+    """
+    notebook = execution.read_notebook(book, book.pages[0])
+    stored = OutputCache(book).find(notebook)
+    for cell in [] if stored is None else stored.cells:
+        for output in cell.get("outputs", []):
+            figure = output.get("data", {}).get("image/svg+xml")
+            if figure:
+                path = book.root / "chapters" / "_static" / "picture.svg"
+                # it is seen outside the book, where nothing turns its colours in the dark
+                white = figure.replace("<svg ", '<svg style="background: #fff" ', 1)
+                path.write_text(white, encoding="utf-8")
+                return path
+    message = f"{book.pages[0]} has no figure"
+    raise BookError(message)
+
+
 def _stated_values(book: Book, progress: Progress, task: TaskID) -> dict[str, dict[str, Stated]]:
     cache = OutputCache(book)
     read = {page: execution.read_notebook(book, page) for page in book.pages}

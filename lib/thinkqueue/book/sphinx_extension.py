@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -35,6 +36,7 @@ from thinkqueue.book.manifest import manifest
 from thinkqueue.book.publishing import theme_options
 
 _MATHJAX = "tex-svg-full.js"
+_SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 _MODULES = "<!-- every public module -->"
 
 
@@ -258,7 +260,7 @@ def offer_notebook(
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Add MathJax and the manifest to the finished pages.
+    """Add MathJax and the manifest to the finished pages, and let their downloads be downloads.
 
     Parameters
     ----------
@@ -272,6 +274,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     target = Path(app.outdir, "_static", "mathjax", _MATHJAX)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(str(script), target)
+    for page in app.env.found_docs:
+        path = Path(app.outdir, f"{page}.html")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(_SOURCE_LINK.sub(r"\1 download", text), encoding="utf-8")
     content = manifest(Book(Path(app.srcdir)))
     content["run_seconds"] = dict(_run_times(app.env))
     text = json.dumps(content, indent=1) + "\n"

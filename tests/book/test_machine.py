@@ -1,0 +1,129 @@
+"""The book machine on a small book: what fails, what is stale, what is left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thinkqueue.book.building import WHOLE
+from thinkqueue.book.cache import OutputCache
+from thinkqueue.book.execution import read_notebook
+from thinkqueue.book.layout import Book
+from thinkqueue.book.publishing import pages_address, theme_options
+
+RunBook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def page_text(book: Book) -> str:
+    return (book.html / "chapters" / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_failure_names_its_place_and_leaves_the_old_book(
+    small_book: Book, run_book: RunBook
+) -> None:
+    root = small_book.root
+    unknown = run_book("build", root=root)
+    assert unknown.returncode == 1
+    assert "page: small_number = 1.5 is new" in unknown.stderr
+    assert not small_book.html.exists()
+
+    renewed = run_book("reference", root=root)
+    assert renewed.returncode == 0, renewed.stderr
+    assert "1 values changed" in renewed.stdout
+    built = run_book("build", root=root)
+    assert built.returncode == 0, built.stderr
+    assert (small_book.html / "index.html").as_uri() in built.stdout
+    before = page_text(small_book)
+    assert "1.5" in before
+    assert (small_book.html / "_sources" / "chapters" / "page.ipynb").is_file()
+    stamp = small_book.html.stat().st_ino
+
+    assert run_book("build", root=root).returncode == 0
+    assert small_book.html.stat().st_ino == stamp, "nothing changed, and yet it was built again"
+
+    chapter = small_book.source("chapters/page")
+    good = chapter.read_text(encoding="utf-8")
+    chapter.write_text(good.replace("number + 1", "number / 0"), encoding="utf-8")
+    failed = run_book("build", root=root)
+    assert failed.returncode == 1
+    line = good.splitlines().index("number + 1") + 1
+    assert f"page.md: code cell 2 (line {line}) failed: ZeroDivisionError" in failed.stderr
+    assert page_text(small_book) == before
+
+    chapter.write_text(good + "\n{ref}`nowhere`\n", encoding="utf-8")
+    faulty = run_book("build", root=root)
+    assert faulty.returncode == 1
+    assert "nowhere" in faulty.stderr
+    assert page_text(small_book) == before
+    assert [path.name for path in small_book.build.iterdir() if "stage" in path.name] == []
+
+
+@pytest.mark.slow
+def test_a_plain_build_is_never_stale(small_book: Book) -> None:
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "."]
+    root = small_book.root
+    environment = {**os.environ, "PYTHONPATH": str(root / "lib")}
+    for number in ("1.5", "2.5"):
+        (root / "data" / "number.txt").write_text(f"{number}\n", encoding="utf-8")
+        done = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert number in page_text(small_book)
+        assert not (small_book.html / WHOLE).exists()
+    assert "1.5" not in page_text(small_book)
+
+
+@pytest.mark.parametrize(
+    "changed", ["lib/thinkqueue/fifo.py", "data/number.txt", "requirements.lock"]
+)
+def test_outputs_are_dropped_when_what_they_depend_on_changes(
+    small_book: Book, changed: str
+) -> None:
+    notebook = read_notebook(small_book, "chapters/page")
+    OutputCache(small_book).store(notebook, "page.md", 1.0)
+    assert OutputCache(small_book).find(notebook) is not None
+    path = small_book.root / changed
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    cache = OutputCache(small_book)
+    assert cache.was_stale
+    assert cache.find(notebook) is None
+
+
+def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
+    notebook = read_notebook(small_book, "chapters/page")
+    OutputCache(small_book).store(notebook, "page.md", 1.0)
+    small_book.reference.mkdir()
+    (small_book.reference / "page.json").write_text("{}", encoding="utf-8")
+    chapter = small_book.source("chapters/page")
+    text = chapter.read_text(encoding="utf-8").replace("Words between", "Other words between")
+    chapter.write_text(text, encoding="utf-8")
+    assert OutputCache(small_book).find(read_notebook(small_book, "chapters/page")) is not None
+
+
+def test_a_page_that_is_not_there_is_named(small_book: Book) -> None:
+    with pytest.raises(FileNotFoundError, match="chapters/absent"):
+        read_notebook(small_book, "chapters/absent")
+
+
+def test_buttons_wait_for_the_public_address() -> None:
+    options, base = theme_options("")
+    assert base == ""
+    assert not any(options.values())
+    options, base = theme_options("https://github.com/Owner/book.git")
+    assert base == "https://owner.github.io/book/"
+    assert options["use_edit_page_button"]
+    assert options["repository_url"] == "https://github.com/Owner/book"
+    assert "binderhub_url" in options["launch_buttons"]
+    with pytest.raises(ValueError, match="public_repository"):
+        pages_address("book")
+
+
+def test_the_small_book_lies_apart_from_the_book(small_book: Book) -> None:
+    assert not small_book.root.is_relative_to(Path(__file__).parents[2])

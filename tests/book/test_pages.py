@@ -1,0 +1,182 @@
+"""Every built page in a browser: served and from disk, on a phone and on a desk."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from thinkqueue.book.layout import Book
+
+ROOT = Path(__file__).parents[2]
+PAGES = (*Book(ROOT).pages, "index", "search", "genindex")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PHONE, DESK = (390, 844), (1280, 900)
+
+#: What the theme itself says on a first visit, and when a page has nothing to be searched for.
+KNOWN = ("Got invalid theme mode", "Search query")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.fail(
+            "no Chromium was found, and the pages are tested in one: install it "
+            "(Debian and Ubuntu: apt-get install chromium; or any of " + ", ".join(BROWSERS) + ")"
+        )
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(book: Book) -> Iterator[str]:
+    handler = functools.partial(Silent, directory=str(book.html))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class Visit:
+    """A page that was opened and has settled, with what went wrong on the way."""
+
+    def __init__(self, browser: Browser, address: str, size: tuple[int, int], scheme: str) -> None:
+        self.faults: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            accept_downloads=True,
+        )
+        self.home = urlsplit(address)
+        self.page: Page = self.context.new_page()
+        self.page.on("request", self._request)
+        self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url}"))
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
+        self.page.on(
+            "response",
+            lambda reply: (
+                self.faults.append(f"{reply.status}: {reply.url}") if reply.status >= 400 else None
+            ),
+        )
+        self.page.goto(address, wait_until="load")
+        self.page.wait_for_function(
+            "() => !window.MathJax || (MathJax.startup && MathJax.startup.promise)"
+        )
+        self.page.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise; }")
+
+    def _request(self, request: Request) -> None:
+        target = urlsplit(request.url)
+        if target.scheme not in ("data", "blob") and (target.scheme, target.netloc) != (
+            self.home.scheme,
+            self.home.netloc,
+        ):
+            self.faults.append(f"asks another host: {request.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        known = any(text in message.text for text in KNOWN)
+        if message.type == "error" and not known:
+            self.faults.append(f"console: {message.text}")
+
+
+@pytest.fixture(params=["served", "disk"])
+def start(request: pytest.FixtureRequest, book: Book) -> str:
+    if request.param == "served":
+        return str(request.getfixturevalue("served"))
+    return book.html.as_uri()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name: str, start: str, browser: Browser) -> None:
+    on_phone = start.startswith("http")
+    size, scheme = (PHONE, "light") if on_phone else (DESK, "dark")
+    visit = Visit(browser, f"{start}/{name}.html", size, scheme)
+    page = visit.page
+    try:
+        assert visit.faults == []
+        assert page.title()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size[0], f"{name} is {width} px wide on a screen of {size[0]} px"
+        unset = page.evaluate(
+            "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))"
+            ".map(e => e.textContent.slice(0, 80))"
+        )
+        assert unset == [], "formulas were not set"
+        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+        bare = page.evaluate(
+            "[...document.querySelectorAll('.bd-article img')]"
+            ".filter(e => !(e.alt.trim() && e.naturalWidth)).map(e => e.src)"
+        )
+        assert bare == [], "figures that do not show, or have no text for who cannot see them"
+    finally:
+        visit.context.close()
+
+
+@pytest.mark.parametrize("name", Book(ROOT).pages)
+@pytest.mark.parametrize("suffix", [".md", ".ipynb"])
+def test_download(name: str, suffix: str, start: str, book: Book, browser: Browser) -> None:
+    visit = Visit(browser, f"{start}/{name}.html", DESK, "light")
+    page = visit.page
+    try:
+        link = page.locator(f"a[href$='{suffix}'][download]").first
+        target = page.evaluate("e => e.href", link.element_handle())
+        path = urlsplit(target).path.removeprefix(urlsplit(start).path)
+        file = book.html / unquote(path).lstrip("/")
+        assert file.is_file()
+        if suffix == ".md":
+            assert file.read_bytes() == book.source(name).read_bytes()
+        if on_page := start.startswith("http"):
+            page.locator(".dropdown-download-buttons > button").click()
+            with page.expect_download() as download:
+                link.click()
+            assert Path(download.value.path()).read_bytes() == file.read_bytes()
+        assert visit.faults == [] or on_page
+    finally:
+        visit.context.close()
+
+
+def test_figures_follow_the_dark_mode(served: str, book: Book, browser: Browser) -> None:
+    root = book.pages[0]
+    visit = Visit(browser, f"{served}/{root}.html", DESK, "dark")
+    try:
+        figures = visit.page.locator(".cell_output img[src$='.svg']")
+        assert figures.count() > 0
+        style = "e => getComputedStyle(e).filter"
+        assert "invert" in figures.first.evaluate(style)
+    finally:
+        visit.context.close()
+
+
+def test_a_request_that_fails_is_noticed(served: str, book: Book, browser: Browser) -> None:
+    """The negative control: a page that asks for what is not there, and for another host."""
+    visit = Visit(browser, f"{served}/{book.pages[0]}.html", DESK, "light")
+    try:
+        visit.page.route("http://elsewhere.invalid/**", lambda route: route.abort())
+        visit.page.evaluate(
+            "async () => { await fetch('nothing-here.js');"
+            " await fetch('http://elsewhere.invalid/x').catch(() => 0); }"
+        )
+        text = "\n".join(visit.faults)
+        assert "404" in text
+        assert "asks another host" in text
+    finally:
+        visit.context.close()
