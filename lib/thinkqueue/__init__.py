@@ -19,6 +19,7 @@ from thinkqueue.fifo import (
     service_time,
     utilization,
 )
+from thinkqueue.grid import GridSolution, solve_grid
 from thinkqueue.objective import (
     Curvature,
     accuracy,
@@ -28,17 +29,28 @@ from thinkqueue.objective import (
     objective,
     queueing_price,
 )
+from thinkqueue.sensitivity import Sensitivity, sensitivity
+from thinkqueue.smoothness import CurvatureBound, curvature_bound
 from thinkqueue.solution import Solution, Status, Step
 from thinkqueue.solve import Solver, solve
+from thinkqueue.solvers.conditional_gradient import ConditionalGradient
+from thinkqueue.solvers.fixed_point import FixedPoint
 from thinkqueue.solvers.newton import Newton
+from thinkqueue.solvers.projected_gradient import ProjectedGradient
 from thinkqueue.workload import TaskType, Workload
 
 __all__ = [
+    "ConditionalGradient",
     "ConvexityProof",
     "Curvature",
+    "CurvatureBound",
+    "FixedPoint",
+    "GridSolution",
     "Newton",
     "NotConvergedError",
+    "ProjectedGradient",
     "Saturating",
+    "Sensitivity",
     "Solution",
     "Solver",
     "Status",
@@ -51,6 +63,7 @@ __all__ = [
     "accuracy",
     "contraction_modulus",
     "curvature",
+    "curvature_bound",
     "fixed_point_map",
     "gradient",
     "mean_accuracy",
@@ -60,8 +73,10 @@ __all__ = [
     "objective",
     "prove_concavity",
     "queueing_price",
+    "sensitivity",
     "service_time",
     "solve",
+    "solve_grid",
     "strong_concavity_modulus",
     "upper_bound",
     "utilization",

@@ -101,7 +101,7 @@ def _first_guess(p: Parameters, curves: Curves) -> Array:
         surplus = curves.log_value - p.rate * tokens - np.log(p.time_per_token * q)
         tokens = tokens + surplus / (p.rate + nu * p.time_per_token / q)
         tokens = np.minimum(np.maximum(tokens, 0), p.max_tokens)
-    return tokens if queue(p, tokens).y > state.y / 2 else idle
+    return np.asarray(tokens) if queue(p, tokens).y > state.y / 2 else idle
 
 
 def _direction(p: Parameters, look: Tangent) -> Array:

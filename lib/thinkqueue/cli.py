@@ -1,0 +1,172 @@
+"""The command line: ``thinkqueue solve``, and more as the library grows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import thinkqueue as tq
+
+BAD_INPUT, INFEASIBLE, NOT_CONVERGED = 2, 3, 1
+
+app = typer.Typer(
+    help="How many thinking tokens should each type of query get?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+WorkloadFile = Annotated[Path, typer.Argument(metavar="FILE", help="The workload, in TOML.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+ArrivalRate = Annotated[
+    float | None, typer.Option(help="Queries per second, instead of the file's.", metavar="RATE")
+]
+AccuracyWeight = Annotated[
+    float | None,
+    typer.Option(help="Seconds that one unit of accuracy is worth, instead.", metavar="SECONDS"),
+]
+
+
+@app.callback()
+def main() -> None:
+    """How many thinking tokens should each type of query get?"""
+
+
+@app.command()
+def solve(
+    file: WorkloadFile,
+    arrival_rate: ArrivalRate = None,
+    accuracy_weight: AccuracyWeight = None,
+    as_json: Json = False,
+) -> None:
+    """Find the best budgets of a workload, with the latency to expect and the certified gap.
+
+    Parameters
+    ----------
+    file : Path
+        The workload.
+    arrival_rate, accuracy_weight : float, optional
+        Values to use in place of the file's.
+    as_json : bool, optional
+        Whether to print JSON.
+    """
+    with kind_exit():
+        workload = read_workload(file, arrival_rate, accuracy_weight)
+        solution = tq.solve(workload)
+        if as_json:
+            print_json(_facts(workload, solution))
+        else:
+            _print_solution(workload, solution)
+
+
+@contextmanager
+def kind_exit() -> Iterator[None]:
+    """Turn the errors that a user can mend into one sentence and an exit status."""
+    try:
+        yield
+    except tq.UnstableError as error:
+        _fail(str(error), INFEASIBLE)
+    except tq.NotConvergedError as error:
+        _fail(str(error), NOT_CONVERGED)
+    except tq.ThinkQueueError as error:
+        _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}.", BAD_INPUT)
+
+
+def read_workload(
+    file: Path, arrival_rate: float | None = None, accuracy_weight: float | None = None
+) -> tq.Workload:
+    """Read a workload and replace what the options say.
+
+    Parameters
+    ----------
+    file : Path
+        The workload.
+    arrival_rate, accuracy_weight : float, optional
+        Values to use in place of the file's.
+    """
+    options = {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
+    given = {name: value for name, value in options.items() if value is not None}
+    return tq.Workload.from_toml(file).replace(**given)
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """Print one JSON object to standard output.
+
+    Parameters
+    ----------
+    facts : dict
+        What to print.
+    """
+    typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"thinkqueue: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def _facts(workload: tq.Workload, solution: tq.Solution) -> dict[str, Any]:
+    waiting = float(tq.mean_waiting_time(workload, solution.tokens))
+    service = tq.service_time(workload, solution.tokens)
+    correct = tq.accuracy(workload, solution.tokens)
+    return {
+        "arrival_rate": workload.arrival_rate,
+        "accuracy_weight": workload.accuracy_weight,
+        "tasks": [
+            {
+                "name": name,
+                "share": float(workload.share[k]),
+                "tokens": float(solution.tokens[k]),
+                "accuracy": float(correct[k]),
+                "service_time": float(service[k]),
+                "mean_system_time": float(service[k]) + waiting,
+            }
+            for k, name in enumerate(workload.names)
+        ],
+        "mean_accuracy": solution.mean_accuracy,
+        "mean_waiting_time": waiting,
+        "mean_system_time": solution.mean_system_time,
+        "utilization": solution.utilization,
+        "objective": solution.objective,
+        "upper_bound": solution.upper_bound,
+        "gap": solution.gap,
+        "steps": solution.steps,
+        "status": solution.status.name.lower(),
+    }
+
+
+def _print_solution(workload: tq.Workload, solution: tq.Solution) -> None:
+    facts = _facts(workload, solution)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("type")
+    for heading in ("share", "tokens", "accuracy", "service, s", "mean time, s"):
+        table.add_column(heading, justify="right")
+    for task in facts["tasks"]:
+        table.add_row(
+            task["name"],
+            f"{task['share']:.3g}",
+            f"{task['tokens']:,.1f}",
+            f"{task['accuracy']:.3f}",
+            f"{task['service_time']:,.2f}",
+            f"{task['mean_system_time']:,.2f}",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"\nmean accuracy {facts['mean_accuracy']:.4f}, "
+        f"mean system time {facts['mean_system_time']:,.2f} s "
+        f"(waiting {facts['mean_waiting_time']:,.2f} s), load {facts['utilization']:.3f}"
+    )
+    console.print(
+        f"objective {facts['objective']:,.6g} s; no allocation is better by more than "
+        f"{facts['gap']:.1e} s (certified, {facts['steps']} Newton steps)"
+    )

@@ -1,0 +1,94 @@
+"""How the optimum moves when the world does: derivatives and shadow prices of a solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thinkqueue.fifo import stable_queue
+from thinkqueue.objective import Curvature, curvature, gradient, mean_accuracy
+from thinkqueue.workload import Array, Workload, tokens_array
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    r"""Derivatives of the optimal allocation and of its value.
+
+    Attributes
+    ----------
+    tokens_by_arrival_rate : ndarray, (N,)
+        :math:`\mathrm d\ell^*_k/\mathrm d\lambda` in tokens per (query/s).
+    tokens_by_accuracy_weight : ndarray, (N,)
+        :math:`\mathrm d\ell^*_k/\mathrm d\alpha` in tokens per s.
+    objective_by_arrival_rate : float
+        :math:`\mathrm dJ^*/\mathrm d\lambda` in s per (query/s).
+    objective_by_accuracy_weight : float
+        :math:`\mathrm dJ^*/\mathrm d\alpha`, which is the mean accuracy.
+    cap_price : ndarray, (N,)
+        :math:`\mathrm dJ^*/\mathrm d\ell_{\max,k}` in s per token; 0 where the cap does not bind.
+    load_price : float
+        What J loses, in s, for each unit of the server's time taken away by something else.
+    free : ndarray of bool, (N,)
+        The types that react: they have queries and a budget strictly between 0 and the cap.
+    """
+
+    tokens_by_arrival_rate: Array
+    tokens_by_accuracy_weight: Array
+    objective_by_arrival_rate: float
+    objective_by_accuracy_weight: float
+    cap_price: Array
+    load_price: float
+    free: NDArray[np.bool_]
+
+
+def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
+    r"""Differentiate the optimum with respect to the arrival rate and the worth of accuracy.
+
+    The free types satisfy :math:`\partial J/\partial\ell_k = 0` whatever the parameters are, so
+    with :math:`H = -\nabla^2 J` on them :math:`H\,\mathrm d\ell^* = \partial_\theta \nabla J`,
+
+    .. math:: \partial_\lambda\partial_k J = -\frac{\pi_k c_k}{y^2}
+              \Bigl(s_k + \frac{\lambda M}{y}\Bigr), \qquad
+              \partial_\alpha\partial_k J = w_k\pi_k A_k b_k e^{-b_k\ell_k},
+
+    and by the envelope theorem :math:`\mathrm dJ^*/\mathrm d\lambda = -M/(2y^2)` and
+    :math:`\mathrm dJ^*/\mathrm d\alpha = \sum_k w_k\pi_kp_k` (our own derivation).
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (N,)
+        Its optimal allocation.
+
+    Returns
+    -------
+    Sensitivity
+        One-sided where a budget is just about to leave 0 or its cap.
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho \ge 1` at ``tokens``.
+    """
+    ell = tokens_array(workload, tokens, capped=True)
+    state, bend = stable_queue(workload, ell), curvature(workload, ell)
+    y, second = float(state.y[0]), float(state.M[0])
+    free = (ell > 0) & (ell < workload.max_tokens) & (workload.share > 0)
+    marginal = workload.weight * workload.gain * workload.rate * np.exp(-workload.rate * ell)
+    crowding = workload.time_per_token / y**2 * (state.s + workload.arrival_rate * second / y)
+    right = workload.share[:, None] * np.stack([-crowding, marginal], axis=1)
+    moves = np.zeros((len(workload), 2))
+    moves[free] = Curvature(bend.diagonal[free], bend.basis[free], bend.core).solve(right[free])
+    slope = gradient(workload, ell)
+    return Sensitivity(
+        tokens_by_arrival_rate=moves[:, 0],
+        tokens_by_accuracy_weight=moves[:, 1],
+        objective_by_arrival_rate=-second / (2 * y**2),
+        objective_by_accuracy_weight=float(mean_accuracy(workload, ell)),
+        cap_price=np.where(ell >= workload.max_tokens, np.maximum(slope, 0), 0.0),
+        load_price=workload.arrival_rate * second / (2 * y**2),
+        free=free,
+    )

@@ -1,0 +1,72 @@
+r"""Plain iteration of the coupled projected map :math:`\ell \leftarrow F(\ell)`.
+
+The method of arXiv:2601.10274; the clipping at 0 and at the caps is part of the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+
+from thinkqueue.bounds import Curves, Tangent, tangent
+from thinkqueue.fifo import queue
+from thinkqueue.solution import Status
+from thinkqueue.workload import Array, Parameters
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    r"""Give every type the budget that is best at the prices which the last budgets caused.
+
+    Converges where :func:`~thinkqueue.contraction_modulus` is below 1 on a box that the map takes
+    into itself, and often elsewhere; it may also oscillate or leave the stable region, and then
+    says so.
+
+    Parameters
+    ----------
+    patience : int, optional
+        After how many steps without a smaller gap the iteration counts as oscillating.
+    """
+
+    patience: int = 200
+
+    def iterates(
+        self, parameters: Parameters, tokens: Array | None = None
+    ) -> Generator[Tangent, None, Status]:
+        """Yield the start and then the allocation after each step.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            The workload.
+        tokens : ndarray, (N,), optional
+            A stable start within the caps; no tokens where not given.
+        """
+        p, curves = parameters, Curves.of(parameters)
+        here = tangent(p, np.zeros_like(p.share) if tokens is None else tokens, curves)
+        smallest, fruitless = np.inf, 0
+        while fruitless < self.patience:
+            yield here
+            target = best_reply(p, here)
+            if not queue(p, target).y > 0:
+                return Status.LEFT_STABLE_REGION
+            here = tangent(p, target, curves)
+            closer = here.gap[0] < smallest
+            smallest, fruitless = min(smallest, here.gap[0]), 0 if closer else fruitless + 1
+        return Status.OSCILLATES
+
+
+def best_reply(parameters: Parameters, look: Tangent) -> Array:
+    r"""Return :math:`F(\ell)` from a look at :math:`\ell`.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The workload.
+    look : Tangent
+        What :func:`~thinkqueue.bounds.tangent` says at :math:`\ell`.
+    """
+    target = look.tokens + look.scaled_step / parameters.rate
+    return np.minimum(np.maximum(target, 0), parameters.max_tokens)
