@@ -11,6 +11,12 @@ from thinkqueue.bounds import (
     upper_bound,
 )
 from thinkqueue.concavity_proof import ConvexityProof, prove_concavity
+from thinkqueue.disciplines import (
+    Fifo,
+    NonPreemptivePriority,
+    ProcessorSharing,
+    ShortestFirst,
+)
 from thinkqueue.errors import NotConvergedError, ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.fifo import (
     mean_system_time,
@@ -30,6 +36,15 @@ from thinkqueue.objective import (
     queueing_price,
 )
 from thinkqueue.sensitivity import Sensitivity, sensitivity
+from thinkqueue.simulation import (
+    Difference,
+    Estimate,
+    Estimates,
+    PerType,
+    Simulation,
+    simulate,
+    simulate_difference,
+)
 from thinkqueue.smoothness import CurvatureBound, curvature_bound
 from thinkqueue.solution import Solution, Status, Step
 from thinkqueue.solve import Solver, solve
@@ -44,13 +59,22 @@ __all__ = [
     "ConvexityProof",
     "Curvature",
     "CurvatureBound",
+    "Difference",
+    "Estimate",
+    "Estimates",
+    "Fifo",
     "FixedPoint",
     "GridSolution",
     "Newton",
+    "NonPreemptivePriority",
     "NotConvergedError",
+    "PerType",
+    "ProcessorSharing",
     "ProjectedGradient",
     "Saturating",
     "Sensitivity",
+    "ShortestFirst",
+    "Simulation",
     "Solution",
     "Solver",
     "Status",
@@ -75,6 +99,8 @@ __all__ = [
     "queueing_price",
     "sensitivity",
     "service_time",
+    "simulate",
+    "simulate_difference",
     "solve",
     "solve_grid",
     "strong_concavity_modulus",

@@ -1,0 +1,15 @@
+"""The queue, simulated: every estimate with an interval, every run repeatable bit for bit."""
+
+from thinkqueue.simulation.difference import Difference, simulate_difference
+from thinkqueue.simulation.estimates import Estimate, Estimates
+from thinkqueue.simulation.simulate import PerType, Simulation, simulate
+
+__all__ = [
+    "Difference",
+    "Estimate",
+    "Estimates",
+    "PerType",
+    "Simulation",
+    "simulate",
+    "simulate_difference",
+]

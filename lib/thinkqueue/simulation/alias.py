@@ -1,0 +1,90 @@
+r"""Drawing the type of a query in constant time, whatever the number of types.
+
+The alias method of A. J. Walker (1977), built in linear time as M. D. Vose (1991) does, over more
+columns than there are types: all but about N of them then hold a single type, and the processor
+guesses the comparison right almost always.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkqueue.simulation.compiled import compiled
+from thinkqueue.simulation.streams import State, fraction, next_bits
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+FEWEST_COLUMNS = 1024
+
+
+@compiled
+def alias_table(share: Array) -> tuple[Array, Index, Index]:
+    """Return the table that :func:`draw` reads, in O(N).
+
+    Parameters
+    ----------
+    share : ndarray, (N,)
+        Probabilities.
+
+    Returns
+    -------
+    keep : ndarray, (K,)
+        The probability with which a column yields its first type; K is a power of two.
+    first, other : ndarray of int64, (K,)
+        The two types of a column.
+    """
+    types = share.size
+    columns = FEWEST_COLUMNS
+    while columns < 2 * types:
+        columns *= 2
+    keep, first = np.ones(columns), np.zeros(columns, np.int64)
+    # whole columns first; they leave at least N columns for the N remainders
+    rest = np.zeros(columns)
+    filled = 0
+    for k in range(types):
+        mass = share[k] / share.sum() * columns if types == 1 else share[k] * columns
+        whole = int(share[k] * (columns - types))
+        rest[k] = mass - whole
+        for column in range(filled, filled + whole):
+            first[column] = k
+        filled += whole
+    other = first.copy()
+    # remainders: column filled + k belongs to type k, columns beyond belong to nobody
+    small, large = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    smalls = larges = 0
+    for k in range(columns - filled):
+        first[filled + k] = other[filled + k] = min(k, types - 1)
+        if rest[k] < 1.0:
+            small[smalls] = k
+            smalls += 1
+        else:
+            large[larges] = k
+            larges += 1
+    while smalls > 0 and larges > 0:
+        smalls -= 1
+        k, donor = small[smalls], large[larges - 1]
+        keep[filled + k], other[filled + k] = rest[k], donor
+        rest[donor] -= 1.0 - rest[k]
+        if rest[donor] < 1.0:
+            larges -= 1
+            small[smalls] = donor
+            smalls += 1
+    # what rounding leaves over is a full column, or goes to the most frequent type
+    for place in range(smalls):
+        k = small[place]
+        if rest[k] < 0.5:
+            keep[filled + k], other[filled + k] = 0.0, np.argmax(share)
+    return keep, first, other
+
+
+@compiled
+def draw(stream: State, keep: Array, first: Index, other: Index) -> int:
+    """Return a type, drawn with the probabilities of the table, from 64 random bits."""
+    bits = next_bits(stream)
+    column = bits & np.uint64(keep.size - 1)
+    k = first[column]
+    if fraction(bits) >= keep[column]:
+        k = other[column]
+    return int(k)

@@ -1,0 +1,72 @@
+r"""First come, first served in one compiled pass that holds nothing per query.
+
+Lindley's recursion :math:`W_{n+1} = \max(0,\, W_n + S_n - A_{n+1})` needs the last waiting time
+and nothing else, so a billion queries need no more memory than a thousand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkqueue.simulation.alias import draw
+from thinkqueue.simulation.compiled import compiled
+from thinkqueue.simulation.streams import State, exponential
+from thinkqueue.simulation.tally import Tally, pass_time, record, regenerate
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+@compiled
+def serve(
+    jobs: int,
+    finish: bool,
+    wait: float,
+    stream: State,
+    keep: Array,
+    first: Index,
+    other: Index,
+    service: Array,
+    deadline: Array,
+    mean_gap: float,
+    tally: Tally,
+) -> tuple[int, float]:
+    """Serve the next queries.
+
+    Parameters
+    ----------
+    jobs : int
+        How many queries to serve at most.
+    finish : bool
+        Whether to stop at the end of the block in progress.
+    wait : float
+        The waiting time of the next query.
+    stream, keep, first, other
+        Where types and gaps come from: random bits and an alias table.
+    service, deadline : ndarray, (N,)
+        Seconds of each type.
+    mean_gap : float
+        The mean time between two arrivals, in seconds.
+    tally : Tally
+        The statistics, changed in place.
+
+    Returns
+    -------
+    served : int
+        How many queries were served.
+    wait : float
+        The waiting time of the query after them; minus one at the end of a block that was asked
+        to be finished.
+    """
+    for served in range(1, jobs + 1):
+        k = draw(stream, keep, first, other)
+        record(tally, k, wait, service[k], deadline[k])
+        gap = exponential(stream) * mean_gap
+        pass_time(tally, gap)
+        wait += service[k] - gap
+        if wait <= 0.0:
+            wait = 0.0
+            if regenerate(tally) and finish:
+                return served, -1.0
+    return jobs, wait
