@@ -35,6 +35,7 @@ from thinkqueue.objective import (
     objective,
     queueing_price,
 )
+from thinkqueue.regimes import Regime, fixed_point_regimes
 from thinkqueue.sensitivity import Sensitivity, sensitivity
 from thinkqueue.simulation import (
     Difference,
@@ -71,6 +72,7 @@ __all__ = [
     "PerType",
     "ProcessorSharing",
     "ProjectedGradient",
+    "Regime",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -89,6 +91,7 @@ __all__ = [
     "curvature",
     "curvature_bound",
     "fixed_point_map",
+    "fixed_point_regimes",
     "gradient",
     "mean_accuracy",
     "mean_system_time",

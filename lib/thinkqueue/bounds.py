@@ -234,11 +234,26 @@ def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) 
             value=float(low[k]),
             task=workload.name(k),
         )
-    corner = stable_queue(workload, high)
-    c, pressure = workload.time_per_token, workload.arrival_rate / corner.y
-    u, v = total(workload.share, c), total(workload.share * c, corner.s)
+    stable_queue(workload, high)
+    return float(modulus(workload, low, high)[0])
+
+
+def modulus(p: Parameters, low: Array, high: Array) -> Array:
+    """Return κ of :func:`contraction_modulus` for arrays of shape (..., N), as (..., 1).
+
+    Parameters
+    ----------
+    p : Parameters
+        A workload, or arrays that broadcast like one.
+    low, high : ndarray, (..., N)
+        The corners of the boxes, both stable.
+    """
+    corner = queue(p, high)
+    c, pressure = p.time_per_token, p.arrival_rate / corner.y
+    u, v = total(p.share, c), total(p.share * c, corner.s)
     growth = pressure * c + pressure**2 * (corner.s * u + v) + pressure**3 * corner.M * u
-    return float((growth / (workload.rate * price(workload, stable_queue(workload, low)))).max())
+    ratio = growth / (p.rate * price(p, queue(p, low)))
+    return np.asarray(ratio.max(axis=-1, keepdims=True))
 
 
 def strong_concavity_modulus(workload: Workload, tokens: ArrayLike) -> Array:

@@ -30,6 +30,9 @@ class Status(Enum):
         "ConditionalGradient() or Newton(), which stay inside."
     )
 
+    def __repr__(self) -> str:
+        return f"Status.{self.name}"
+
 
 class Step(NamedTuple):
     """One entry of a solver's history."""

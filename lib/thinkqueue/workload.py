@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -143,6 +143,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("max_tokens", 0.0, LARGEST),
     ("weight", 0.0, LARGEST),
 )
+_SCALARS = {
+    "arrival_rate": ("arrival_rate", SMALLEST, LARGEST),
+    "accuracy_weight": ("accuracy_weight", 0.0, LARGEST),
+}
 FIELDS = tuple(name for name, *_ in _RANGES)
 """The parameters that each task type has one value of."""
 
@@ -446,7 +450,7 @@ class Workload:
         put = object.__setattr__
         size = np.size(_floats("share", columns["share"]))
         put(self, "_names", _checked_names(names, size))
-        for field, smallest, largest in _RANGES:
+        for field, *_ in _RANGES:
             values = _floats(field, columns[field])
             if values.ndim > 1 or values.size not in (1, size):
                 raise WorkloadError(
@@ -456,36 +460,67 @@ class Workload:
                     value=values.shape,
                 )
             values = np.array(np.broadcast_to(values, (size,)))
-            bad = ~((values >= smallest) & (values <= largest))
-            if bad.any():
-                self._reject(field, values, bad, _range_in_words(smallest, largest))
             values.flags.writeable = False
             put(self, field, values)
         if not size:
             raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
-        top = self.gain + self.baseline
-        if (top > 1 + 1e-12).any():
-            self._reject(
-                "gain + baseline", top, top > 1 + 1e-12, "at most 1, as an accuracy must be"
-            )
-        total = float(self.share.sum())
-        if abs(total - 1) > SHARE_TOLERANCE:
-            remedy = f"divide each by {total:.12g}" if total > 0 else "give some type a share"
-            raise WorkloadError(
-                f"The shares add up to {total:.12g} and not to 1; {remedy}.",
-                parameter="share",
-                value=total,
-            )
-        put(self, "arrival_rate", _scalar("arrival_rate", arrival_rate, SMALLEST))
-        put(self, "accuracy_weight", _scalar("accuracy_weight", accuracy_weight, 0.0))
+        for name, value in (("arrival_rate", arrival_rate), ("accuracy_weight", accuracy_weight)):
+            number = _floats(name, value)
+            if number.ndim:
+                raise WorkloadError(
+                    f"{name} has shape {number.shape}; it must be one number. For many values at "
+                    "once there is solve_grid.",
+                    parameter=name,
+                    value=number.shape,
+                )
+            put(self, name, float(number))
+        check_ranges(self, self.name)
 
-    def _reject(self, parameter: str, values: Array, bad: NDArray[np.bool_], range_: str) -> None:
-        k = int(np.argmax(bad))
+
+def check_ranges(parameters: Parameters, name: Callable[[int], str]) -> None:
+    """Refuse values that no workload can have.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        One workload, or arrays whose last axis is that of the types.
+    name : callable
+        Gives the name of the type at an index.
+
+    Raises
+    ------
+    WorkloadError
+        With the first parameter, value and task type at fault.
+    """
+
+    def refuse(parameter: str, values: Array, good: NDArray[np.bool_], demand: str) -> None:
+        if good.all():
+            return
+        where = np.unravel_index(int(np.argmin(good)), good.shape)
+        task = name(int(where[-1])) if parameter not in _SCALARS else None
+        of = f" of task type {task!r}" if task is not None else ""
         raise WorkloadError(
-            f"{parameter} of task type {self.name(k)!r} is {values[k]:.12g}; it must be {range_}.",
+            f"{parameter}{of} is {values[where]:.12g}; it must be {demand}.",
             parameter=parameter,
-            value=float(values[k]),
-            task=self.name(k),
+            value=float(values[where]),
+            task=task,
+        )
+
+    for field, smallest, largest in (*_RANGES, *_SCALARS.values()):
+        values = np.atleast_1d(np.asarray(getattr(parameters, field), dtype=np.float64))
+        low = "positive" if smallest == SMALLEST else f"at least {smallest:g}"
+        within = (values >= smallest) & (values <= largest)
+        refuse(field, values, within, f"{low} and at most {largest:g}")
+    top = np.asarray(parameters.gain + parameters.baseline)
+    refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
+    mass = parameters.share.sum(axis=-1)
+    if (np.abs(mass - 1) > SHARE_TOLERANCE).any():
+        worst = float(np.ravel(mass)[np.argmax(np.abs(mass - 1))])
+        remedy = f"divide each by {worst:.12g}" if worst > 0 else "give some type a share"
+        raise WorkloadError(
+            f"The shares add up to {worst:.12g} and not to 1; {remedy}.",
+            parameter="share",
+            value=worst,
         )
 
 
@@ -564,23 +599,6 @@ def _floats(parameter: str, values: ArrayLike) -> Array:
             parameter=parameter,
             value=values,
         ) from None
-
-
-def _scalar(parameter: str, value: float, smallest: float) -> float:
-    number = _floats(parameter, value)
-    if number.ndim != 0 or not smallest <= number <= LARGEST:
-        raise WorkloadError(
-            f"{parameter} is {value!r}; it must be one number "
-            f"{_range_in_words(smallest, LARGEST)}.",
-            parameter=parameter,
-            value=value,
-        )
-    return float(number)
-
-
-def _range_in_words(smallest: float, largest: float) -> str:
-    low = "positive" if smallest == SMALLEST else f"at least {smallest:g}"
-    return f"{low} and at most {largest:g}"
 
 
 def _checked_names(names: Sequence[str] | None, size: int) -> tuple[str, ...] | None:

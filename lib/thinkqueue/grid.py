@@ -1,0 +1,235 @@
+"""Many workloads at once: the phase diagrams of the book, and clouds of uncertain parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thinkqueue.errors import NotConvergedError, WorkloadError
+from thinkqueue.fifo import queue, refuse_unstable, total
+from thinkqueue.solution import Status
+from thinkqueue.solvers.newton import Newton
+from thinkqueue.workload import FIELDS, Array, Grid, Workload, check_ranges
+
+BLOCK = 1 << 15
+"""How many numbers an array of a block may have: what stays in a core's cache."""
+MAX_STEPS = 200
+
+
+@dataclass(frozen=True)
+class GridSolution:
+    r"""The optima of a grid of workloads, each with its certificate.
+
+    The fields are those of :class:`~thinkqueue.Solution`; ``tokens`` has the shape of the grid and
+    one axis more for the types, everything else the shape of the grid.
+
+    Attributes
+    ----------
+    tokens : ndarray, (..., N)
+        The best allocations found.
+    objective, upper_bound, gap : ndarray, (...)
+        :math:`J`, :math:`U` and :math:`U - J` in s. Minus infinity, minus infinity and 0 where no
+        allocation is stable.
+    utilization : ndarray, (...)
+        The load; at no tokens, and 1 or more, where no allocation is stable.
+    mean_system_time : ndarray, (...)
+        In s; infinite where no allocation is stable.
+    mean_accuracy : ndarray, (...)
+        :math:`\sum_k w_k\pi_k p_k`.
+    stable : ndarray of bool, (...)
+        Where some allocation is stable.
+    """
+
+    tokens: Array
+    objective: Array
+    upper_bound: Array
+    gap: Array
+    utilization: Array
+    mean_system_time: Array
+    mean_accuracy: Array
+    stable: NDArray[np.bool_]
+
+
+def solve_grid(
+    workload: Workload, *, gap: float = 1e-9, throw: bool = True, **parameters: ArrayLike
+) -> GridSolution:
+    r"""Find the best allocation of every workload of a grid, side by side.
+
+    Parameters
+    ----------
+    workload : Workload
+        Gives every parameter that is not varied.
+    gap : float, optional
+        As in :func:`~thinkqueue.solve`.
+    throw : bool, optional
+        Whether to raise where some workload has no stable allocation or did not converge.
+    **parameters : array_like
+        What varies: ``arrival_rate`` and ``accuracy_weight`` with the shape of the grid, parameters
+        of the types (``share``, ``gain``, …) with that shape and a last axis for the types. All
+        shapes broadcast: ``arrival_rate=x[:, None], accuracy_weight=y`` makes a table.
+
+    Returns
+    -------
+    GridSolution
+
+    Raises
+    ------
+    WorkloadError
+        If a parameter is unknown or out of its range.
+    UnstableError
+        If ``throw`` is set and some workload has :math:`\rho(0) \ge 1`.
+    NotConvergedError
+        If ``throw`` is set and some gap was not reached; the whole result is attached.
+
+    Notes
+    -----
+    The same :class:`~thinkqueue.Newton` as for one workload, on arrays with one axis more.
+    """
+    grid, shape = rows_of(workload, parameters)
+    size, types = int(np.prod(shape)), len(workload)
+    result = GridSolution(
+        np.zeros((size, types)), *np.zeros((6, size)), np.ones(size, dtype=np.bool_)
+    )
+    height = max(1, BLOCK // types)
+    for first in range(0, size, height):
+        _solve_block(grid, np.arange(first, min(first + height, size)), gap, result)
+    if throw and not result.stable.all():
+        worst = int(np.argmax(result.utilization))
+        rate = float(np.ravel(_pick(grid.arrival_rate, np.array([worst])))[0])
+        refuse_unstable(
+            workload.replace(arrival_rate=rate),
+            float(result.utilization[worst]) / rate,
+            "in part of the grid even with no thinking tokens at all",
+        )
+    solution = GridSolution(
+        *(
+            getattr(result, f.name).reshape(*shape, *getattr(result, f.name).shape[1:])
+            for f in fields(result)
+        )
+    )
+    open_ = result.stable & ~(result.gap <= gap * np.maximum(1, np.abs(result.objective)))
+    if throw and open_.any():
+        raise NotConvergedError(
+            f"{int(open_.sum())} of {size} workloads did not reach a certified gap of {gap:.3g} s; "
+            f"the largest is {result.gap[open_].max():.3g} s. {Status.STALLED.value}",
+            solution=solution,
+        )
+    return solution
+
+
+def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid, tuple[int, ...]]:
+    """Return the parameters with the grid's axes made one, and the shape of the grid.
+
+    Parameters
+    ----------
+    workload : Workload
+        Gives what is not varied; it keeps a first axis of length 1.
+    parameters : dict
+        What varies.
+
+    Raises
+    ------
+    WorkloadError
+        If a parameter is unknown or out of its range, or shapes do not broadcast.
+    """
+    scalars = ("arrival_rate", "accuracy_weight")
+    for name in parameters:
+        if name not in (*FIELDS, *scalars):
+            raise WorkloadError(
+                f"A workload has no parameter {name!r}; it has {', '.join((*FIELDS, *scalars))}.",
+                parameter=name,
+                value=parameters[name],
+            )
+    values = {
+        name: np.asarray(parameters.get(name, getattr(workload, name)), dtype=np.float64)
+        for name in (*FIELDS, *scalars)
+    }
+    values |= {name: values[name][..., None] for name in scalars}
+    for field in FIELDS:
+        if field in parameters and values[field].shape[-1:] != (len(workload),):
+            raise WorkloadError(
+                f"{field} has shape {values[field].shape}; its last axis must have one entry for "
+                f"each of the {len(workload)} task types.",
+                parameter=field,
+                value=values[field].shape,
+            )
+    try:
+        shape = np.broadcast_shapes(*(value.shape[:-1] for value in values.values()))
+    except ValueError:
+        varied = ", ".join(f"{name} {values[name].shape[:-1]}" for name in parameters)
+        raise WorkloadError(
+            f"These shapes do not broadcast: {varied}.", parameter=next(iter(parameters))
+        ) from None
+    check_ranges(Grid(**values), workload.name)
+    rows = {
+        name: value.reshape(1, -1)
+        if value.size == value.shape[-1]
+        else np.broadcast_to(value, (*shape, value.shape[-1])).reshape(-1, value.shape[-1])
+        for name, value in values.items()
+    }
+    return Grid(**rows), shape
+
+
+def _pick(value: float | Array, rows: NDArray[np.intp]) -> Array:
+    array = np.asarray(value)
+    return array if len(array) == 1 else array[rows]
+
+
+def select(grid: Grid, rows: NDArray[np.intp]) -> Grid:
+    """Return some rows of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        What :func:`rows_of` returned.
+    rows : ndarray of int
+        Which ones.
+    """
+    chosen = {f.name: _pick(getattr(grid, f.name), rows) for f in fields(grid)}
+    # one parameter of full height, so that every array made from it has a row for each workload
+    chosen["arrival_rate"] = np.broadcast_to(chosen["arrival_rate"], (len(rows), 1))
+    return Grid(**chosen)
+
+
+def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSolution) -> None:
+    """Solve some rows, dropping those that are done whenever they are the half."""
+    block = select(grid, rows)
+    idle = queue(block, np.zeros((len(rows), 1)))
+    stable = idle.y[:, 0] > 0
+    dead = rows[~stable]
+    result.stable[dead] = False
+    result.utilization[dead] = 1 - idle.y[~stable, 0]
+    result.objective[dead] = result.upper_bound[dead] = -np.inf
+    result.mean_system_time[dead] = np.inf
+    answers = np.broadcast_to(total(block.weight * block.share, block.baseline), (len(rows), 1))
+    result.mean_accuracy[dead] = answers[~stable, 0]
+    rows, tokens = rows[stable], None
+    result.gap[rows] = np.inf
+    while rows.size:
+        block = select(grid, rows)
+        for step, look in enumerate(Newton().iterates(block, tokens)):
+            better = look.gap[:, 0] < result.gap[rows]
+            chosen = rows[better]
+            result.tokens[chosen] = look.tokens[better]
+            result.objective[chosen] = look.objective[better, 0]
+            result.gap[chosen] = look.gap[better, 0]
+            result.utilization[chosen] = 1 - look.queue.y[better, 0]
+            time = look.queue.mean_system_time(block.arrival_rate)
+            result.mean_system_time[chosen] = time[better, 0]
+            undone = result.gap[rows] > gap
+            if 2 * int(undone.sum()) <= len(rows) or step == MAX_STEPS:
+                break
+        ended = step == MAX_STEPS or 2 * int(undone.sum()) > len(rows)
+        _finish(grid, rows if ended else rows[~undone], result)
+        if ended:
+            return
+        rows, tokens = rows[undone], look.tokens[undone]
+
+
+def _finish(grid: Grid, rows: NDArray[np.intp], result: GridSolution) -> None:
+    block = select(grid, rows)
+    correct = block.baseline - block.gain * np.expm1(-block.rate * result.tokens[rows])
+    result.mean_accuracy[rows] = total(block.weight * block.share, correct)[:, 0]
+    result.upper_bound[rows] = result.objective[rows] + result.gap[rows]

@@ -1,0 +1,93 @@
+r"""Where plain iteration of the fixed-point map works, and where it does not (our own derivation).
+
+Every price grows with every budget, so :math:`F` reverses the order of allocations. Started at no
+tokens, its iterates therefore enclose the optimum, :math:`\ell^{(0)} \le \ell^{(2)} \le \dots \le
+\ell^* \le \dots \le \ell^{(3)} \le \ell^{(1)}`, and there are three things that can happen:
+:math:`F(0)` is unstable, both sides meet, or they end in a cycle of two.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thinkqueue.bounds import Curves, modulus, tangent
+from thinkqueue.fifo import queue
+from thinkqueue.grid import rows_of, select
+from thinkqueue.solvers.fixed_point import best_reply
+from thinkqueue.workload import Array, Grid, Workload
+
+
+class Regime(IntEnum):
+    """What plain iteration from no tokens does."""
+
+    LEAVES = 0
+    """:math:`F(0)` is unstable: the first step leads out of the stable region."""
+    OSCILLATES = 1
+    """It ends in a cycle of two allocations, one on each side of the optimum."""
+    CONVERGES = 2
+    """It converges, although the sufficient condition does not hold."""
+    CONTRACTS = 3
+    """The condition holds on :math:`[0, F(0)]`: it converges, and its speed is known."""
+
+
+def fixed_point_regimes(
+    workload: Workload,
+    *,
+    arrival_rate: ArrayLike,
+    accuracy_weight: ArrayLike,
+    steps: int = 2000,
+) -> NDArray[np.int8]:
+    r"""Say what plain iteration from no tokens does, for a grid of arrival rates and worths.
+
+    Parameters
+    ----------
+    workload : Workload
+        Gives the types.
+    arrival_rate, accuracy_weight : array_like
+        :math:`\lambda` and :math:`\alpha`; they broadcast.
+    steps : int, optional
+        How long to wait for the two sides to meet. On the very border between convergence and
+        oscillation no finite number would do.
+
+    Returns
+    -------
+    ndarray of int8
+        A :class:`Regime` for each point of the grid.
+
+    Raises
+    ------
+    WorkloadError
+        If a value is out of its range.
+    """
+    grid, shape = rows_of(
+        workload, {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
+    )
+    rows = np.arange(int(np.prod(shape)))
+    regime = np.full(rows.size, Regime.LEAVES, dtype=np.int8)
+    if rows.size:
+        low = np.zeros((rows.size, len(workload)))
+        rows = rows[queue(select(grid, rows), low).y[:, 0] > 0]
+        high = _reply(select(grid, rows), low[rows])
+        stays = queue(select(grid, rows), high).y[:, 0] > 0
+        rows, low, high = rows[stays], low[rows[stays]], high[stays]
+        start = high
+        for _ in range(steps):
+            part = select(grid, rows)
+            low = _reply(part, high)
+            high = _reply(part, low)
+            done = ((high - low) * part.rate < 1e-6).all(axis=1)
+            kappa = modulus(part, np.zeros_like(start), start)[:, 0]
+            met = np.where(kappa < 1, Regime.CONTRACTS, Regime.CONVERGES)
+            regime[rows[done]] = met[done]
+            rows, low, high, start = rows[~done], low[~done], high[~done], start[~done]
+            if not rows.size:
+                break
+        regime[rows] = Regime.OSCILLATES
+    return regime.reshape(shape)
+
+
+def _reply(grid: Grid, tokens: Array) -> Array:
+    return best_reply(grid, tangent(grid, tokens, Curves.of(grid)))
