@@ -59,6 +59,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
     app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("html-page-context", drop_unused_scripts, priority=900)
     app.connect("build-finished", finish)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
 
@@ -144,20 +145,20 @@ def _public_modules() -> Iterator[tuple[str, str]]:
 def find_where_defined(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
-    """Lead a reference to a name that the package exports to the module that defines it.
+    """Lead a reference to a name that a package exports to the module that defines it.
 
     Parameters
     ----------
     app, env, node, content
         As Sphinx gives them.
     """
-    package, _, name = str(node.get("reftarget", "")).partition(".")
-    exported, _, rest = name.partition(".")
-    if package != "thinkqueue" or node.get("refdomain") != "py" or not node.get("refdoc"):
+    named = str(node.get("reftarget", ""))
+    if node.get("refdomain") != "py" or not named.startswith("thinkqueue.") or "refdoc" not in node:
         return None
-    module = getattr(getattr(thinkqueue, exported, None), "__module__", None)
-    target = f"{module}.{exported}.{rest}".rstrip(".")
-    if module is None or target == node["reftarget"]:
+    try:
+        thing = pkgutil.resolve_name(named)
+        target = f"{thing.__module__}.{thing.__qualname__}"
+    except (ImportError, AttributeError):
         return None
     domain, page = env.get_domain("py"), str(node["refdoc"])
     return domain.resolve_xref(env, page, app.builder, str(node["reftype"]), target, node, content)
@@ -257,6 +258,24 @@ def offer_notebook(
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(executed, target)
     context["ipynb_source"] = f"{page}.ipynb"
+
+
+def drop_unused_scripts(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave out what would run cells at a server of another host; loaded twice, it even fails.
+
+    Parameters
+    ----------
+    app, page, template, context, doctree
+        As Sphinx gives them.
+    """
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            file
+            for file in context[kind]
+            if "thebe" not in f"{file} {getattr(file, 'attributes', '')}".lower()
+        ]
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
