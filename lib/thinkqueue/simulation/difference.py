@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.simulation.estimates import Estimate, ratio
+from thinkqueue.simulation.estimates import Blocks, Estimate
 from thinkqueue.simulation.simulate import check_count, check_levels, one_allocation, progress_bar
 from thinkqueue.workload import Workload
 
@@ -106,6 +106,7 @@ def simulate_difference(
     waits, open_ = np.zeros(3), np.zeros(paired.SUMS)
     blocks, sums = np.zeros(1, np.int64), np.zeros(paired.SUMS)
     products = np.zeros((paired.SUMS, paired.SUMS))
+    cubes = np.zeros((paired.SUMS, paired.SUMS, paired.SUMS))
     served, finished = 0, False
     with progress_bar(progress, jobs) as report:
         while not finished:
@@ -123,13 +124,17 @@ def simulate_difference(
                 blocks,
                 sums,
                 products,
+                cubes,
             )
             served += done
             if report is not None:
                 report(done)
 
+    pooled = Blocks.pooled([(int(blocks[0]), sums, products, cubes)])
+    unit = np.eye(paired.SUMS)
+
     def mean(above: int) -> Estimate:
-        return ratio(sums, products, above, paired.QUERIES, int(blocks[0]), level)
+        return pooled.ratio(unit[above], unit[paired.QUERIES], level)[()]
 
     time = mean(paired.DIFFERENCE)
     gain = workload.accuracy_weight * float(

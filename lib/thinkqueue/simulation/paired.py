@@ -46,6 +46,7 @@ def serve_both(
     blocks: Index,
     sums: Array,
     products: Array,
+    cubes: Array,
 ) -> tuple[int, bool]:
     """Serve the next queries in both queues.
 
@@ -59,7 +60,7 @@ def serve_both(
         The next query's waiting times in a and b, and the slope.
     service_a, service_b : ndarray, (N,)
         Service times of the two allocations.
-    open_, blocks, sums, products
+    open_, blocks, sums, products, cubes
         As in ``tally.py``; a block ends where both queues are empty.
 
     Returns
@@ -91,7 +92,10 @@ def serve_both(
                 for i in range(SUMS):
                     sums[i] += open_[i]
                     for j in range(i + 1):
-                        products[i, j] += open_[i] * open_[j]
+                        product = open_[i] * open_[j]
+                        products[i, j] += product
+                        for h in range(j + 1):
+                            cubes[i, j, h] += product * open_[h]
                 for i in range(SUMS):
                     open_[i] = 0.0
                 if finish:

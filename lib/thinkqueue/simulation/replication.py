@@ -12,7 +12,7 @@ from thinkqueue.disciplines import Discipline, Fifo, ProcessorSharing
 from thinkqueue.simulation.alias import alias_table
 from thinkqueue.simulation.events import serve_by_rank, serve_shared
 from thinkqueue.simulation.lindley import serve
-from thinkqueue.simulation.sketch import BINS, quantiles
+from thinkqueue.simulation.sketch import BINS, packed, quantiles
 from thinkqueue.simulation.streams import State
 from thinkqueue.simulation.tally import RUNNING, Tally, empty_tally
 
@@ -80,28 +80,16 @@ class Batch:
         """Return this batch and the next as one."""
         return Batch(
             self.running + other.running,
-            _packed(unpacked([self.system, other.system])),
-            _packed(unpacked([self.waiting, other.waiting])),
+            _added(self.system, other.system),
+            _added(self.waiting, other.waiting),
         )
 
 
-def _packed(counts: Index) -> tuple[Index, Index]:
-    places = np.flatnonzero(counts)
-    return places, counts[places]
-
-
-def unpacked(sketches: list[tuple[Index, Index]]) -> Index:
-    """Return the sum of packed sketches as one dense sketch.
-
-    Parameters
-    ----------
-    sketches : list of (places, counts)
-        What the batches hold.
-    """
-    total = np.zeros(BINS, np.int64)
-    for places, counts in sketches:
-        total[places] += counts
-    return total
+def _added(one: tuple[Index, Index], other: tuple[Index, Index]) -> tuple[Index, Index]:
+    dense = np.zeros(BINS, np.int64)
+    for places, counts in (one, other):
+        dense[places] += counts
+    return packed(dense)
 
 
 @dataclass
@@ -195,8 +183,8 @@ class Replication:
         self.batches.append(
             Batch(
                 tally.running - self.begun,
-                _packed(tally.system_sketch),
-                _packed(tally.waiting_sketch),
+                packed(tally.system_sketch),
+                packed(tally.waiting_sketch),
             )
         )
         self.begun = tally.running.copy()
@@ -207,12 +195,13 @@ class Replication:
             self.batches = [one.join(next_) for one, next_ in pairs]
             self.batch_size *= 2
 
-    def sketches(self) -> tuple[Index, Index]:
-        """Return the sketches of all system times and of all waiting times so far."""
-        return (
-            unpacked([batch.system for batch in self.batches]) + self.tally.system_sketch,
-            unpacked([batch.waiting for batch in self.batches]) + self.tally.waiting_sketch,
-        )
+    def everything(self) -> Batch:
+        """Return the whole run so far as one batch."""
+        system, waiting = self.tally.system_sketch.copy(), self.tally.waiting_sketch.copy()
+        for batch in self.batches:
+            system[batch.system[0]] += batch.system[1]
+            waiting[batch.waiting[0]] += batch.waiting[1]
+        return Batch(self.tally.running, packed(system), packed(waiting))
 
 
 def batch_quantiles(batches: list[Batch], probabilities: Array) -> tuple[Array, Array]:
@@ -225,10 +214,11 @@ def batch_quantiles(batches: list[Batch], probabilities: Array) -> tuple[Array, 
     probabilities : ndarray, (P,)
         Between 0 and 1.
     """
-    system = [quantiles(unpacked([batch.system]), probabilities) for batch in batches]
-    waiting = [quantiles(unpacked([batch.waiting]), probabilities) for batch in batches]
     shape = (len(batches), probabilities.size)
-    return np.reshape(system, shape), np.reshape(waiting, shape)
+    return (
+        np.reshape([quantiles(*batch.system, probabilities) for batch in batches], shape),
+        np.reshape([quantiles(*batch.waiting, probabilities) for batch in batches], shape),
+    )
 
 
 def _heap(size: int) -> tuple[Array, Index]:

@@ -282,13 +282,17 @@ def _other(method: Method) -> Method:
     return "batch means" if method == "regenerative cycles" else "regenerative cycles"
 
 
-def _pooled(runs: list[Replication]) -> tuple[Array, Array, int]:
-    """Return the sums and products over the blocks of all replications."""
-    return (
-        np.sum([run.tally.sums for run in runs], axis=0),
-        np.sum([run.tally.products for run in runs], axis=0),
-        sum(int(run.tally.blocks[0]) for run in runs),
+def _blocks(runs: list[Replication]) -> estimates.Blocks:
+    """Return the sums over the blocks of all replications."""
+    tallies = [run.tally for run in runs]
+    return estimates.Blocks.pooled(
+        [(int(t.blocks[0]), t.sums, t.products, t.cubes) for t in tallies]
     )
+
+
+def _coefficients(size: int, *places: int) -> Array:
+    """Return the coefficients that add up the sums at the given places."""
+    return np.isin(np.arange(size), places).astype(np.float64)
 
 
 def _batches(runs: list[Replication]) -> list[Batch]:
@@ -300,7 +304,7 @@ def _means(
     runs: list[Replication], method: Method, level: float
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Return mean system time, mean waiting time and load of each server."""
-    from thinkqueue.simulation.tally import BUSY, LENGTH, QUERIES, WAITING
+    from thinkqueue.simulation.tally import BUSY, LENGTH, QUERIES, SUMS, WAITING
 
     servers = runs[0].source.servers
     if method == "batch means":
@@ -312,29 +316,23 @@ def _means(
             estimates.of_batches(waiting / n, n, level),
             estimates.of_batches(busy / (length * servers), length, level),
         )
-    sums, products, blocks = _pooled(runs)
-    # system time is waiting plus service: one more row made from two
-    mix = np.zeros((3, sums.size))
-    mix[0, [WAITING, BUSY]], mix[1, WAITING], mix[2, BUSY] = 1.0, 1.0, 1 / servers
-    full = np.tril(products) + np.tril(products, -1).T
-    basis = np.vstack([mix, np.eye(sums.size)])
-    rows, covered = basis @ sums, basis @ full @ basis.T
+    blocks = _blocks(runs)
+    n, length = _coefficients(SUMS, QUERIES), _coefficients(SUMS, LENGTH)
     return (
-        estimates.ratio(rows, covered, 0, 3 + QUERIES, blocks, level),
-        estimates.ratio(rows, covered, 1, 3 + QUERIES, blocks, level),
-        estimates.ratio(rows, covered, 2, 3 + LENGTH, blocks, level),
+        blocks.ratio(_coefficients(SUMS, WAITING, BUSY), n, level)[()],
+        blocks.ratio(_coefficients(SUMS, WAITING), n, level)[()],
+        blocks.ratio(_coefficients(SUMS, BUSY) / servers, length, level)[()],
     )
 
 
 def _squares(runs: list[Replication], level: float) -> tuple[Estimate, Estimate]:
     """Return the means of the squares of system and of waiting time."""
-    from thinkqueue.simulation.tally import QUERIES, SYSTEM_SQUARED, WAITING_SQUARED
+    from thinkqueue.simulation.tally import QUERIES, SUMS, SYSTEM_SQUARED, WAITING_SQUARED
 
-    pooled = _pooled(runs)
-    sums, products, blocks = pooled
+    blocks, n = _blocks(runs), _coefficients(SUMS, QUERIES)
     return (
-        estimates.ratio(sums, products, SYSTEM_SQUARED, QUERIES, blocks, level),
-        estimates.ratio(sums, products, WAITING_SQUARED, QUERIES, blocks, level),
+        blocks.ratio(_coefficients(SUMS, SYSTEM_SQUARED), n, level)[()],
+        blocks.ratio(_coefficients(SUMS, WAITING_SQUARED), n, level)[()],
     )
 
 
@@ -347,11 +345,14 @@ def _quantiles(
 
     batches = _batches(runs)
     weights = np.array([batch.running[0] for batch in batches])
-    whole = [np.sum(kind, axis=0) for kind in zip(*(run.sketches() for run in runs), strict=True)]
+    everything = runs[0].everything()
+    for run in runs[1:]:
+        everything = everything.join(run.everything())
+    whole = (everything.system, everything.waiting)
     found = []
-    for counts, of_batch in zip(whole, batch_quantiles(batches, probabilities), strict=True):
+    for sketch, of_batch in zip(whole, batch_quantiles(batches, probabilities), strict=True):
         column = []
-        for place, value in enumerate(quantiles(counts, probabilities)):
+        for place, value in enumerate(quantiles(*sketch, probabilities)):
             wide = estimates.of_batches(of_batch[:, place], weights, level).half_width
             column.append(Estimate(float(value), value - wide, value + wide, level))
         found.append(column)
@@ -360,27 +361,24 @@ def _quantiles(
 
 def _per_type(runs: list[Replication], waiting: float, level: float) -> PerType:
     """Return what each type saw; a type that never came is given the mean waiting time of all."""
-    from thinkqueue.simulation.tally import TYPE_LATE, TYPE_QUERIES, TYPE_WAITING
+    from thinkqueue.simulation.tally import TYPE_LATE, TYPE_QUERIES, TYPE_SUMS, TYPE_WAITING
 
-    sums = np.sum([run.tally.type_sums for run in runs], axis=0)
-    products = np.sum([run.tally.type_products for run in runs], axis=0)
-    blocks = np.asarray(sum(int(run.tally.blocks[0]) for run in runs))
-    n = sums[:, TYPE_QUERIES]
+    tallies = [run.tally for run in runs]
+    blocks = estimates.Blocks.pooled(
+        [(int(t.blocks[0]), t.type_sums, t.type_products, t.type_cubes) for t in tallies]
+    )
+    queries, n = blocks.sums[:, TYPE_QUERIES], _coefficients(TYPE_SUMS, TYPE_QUERIES)
+    wait = blocks.ratio(_coefficients(TYPE_SUMS, TYPE_WAITING), n, level)
+    wait = Estimates(np.where(queries > 0, wait.value, waiting), wait.low, wait.high, level)
     service = runs[0].source.service
-
-    def mean(above: int, unseen: float) -> Estimates:
-        value = np.where(n > 0, sums[:, above] / np.maximum(n, 1.0), unseen)
-        squares = (
-            products[:, above, above]
-            - 2 * value * products[:, max(above, 0), TYPE_QUERIES]
-            + value**2 * products[:, TYPE_QUERIES, TYPE_QUERIES]
-        )
-        wide = estimates.half_width(squares, blocks, n, level)
-        return Estimates(value, value - wide, value + wide, level)
-
-    wait = mean(TYPE_WAITING, waiting)
-    system = Estimates(wait.value + service, wait.low + service, wait.high + service, level)
-    return PerType(n.astype(np.int64), system, wait, mean(TYPE_LATE, 0.0))
+    return PerType(
+        queries=queries.astype(np.int64),
+        mean_system_time=Estimates(
+            wait.value + service, wait.low + service, wait.high + service, level
+        ),
+        mean_waiting_time=wait,
+        late=blocks.ratio(_coefficients(TYPE_SUMS, TYPE_LATE), n, level),
+    )
 
 
 def progress_bar(show: bool, total: int) -> AbstractContextManager[Callable[[int], object] | None]:

@@ -31,28 +31,47 @@ def bin_of(value: float) -> int:
     return min(max(place, 0), BINS - 1)
 
 
-def edges() -> Array:
-    """Return the edges of the bins, (BINS + 1,), in seconds; the first is 0."""
-    octave, step = np.divmod(np.arange(BINS + 1), PER_OCTAVE)
-    grid = np.ldexp(1 + step / PER_OCTAVE, octave + LOWEST)
-    grid[0] = 0.0
-    return np.asarray(grid)
+@compiled
+def packed(counts: Counts) -> tuple[Counts, Counts]:
+    """Return the bins that hold anything, in order, and how much they hold."""
+    filled = 0
+    for place in range(counts.size):
+        filled += counts[place] > 0
+    places, kept = np.empty(filled, np.int64), np.empty(filled, np.int64)
+    filled = 0
+    for place in range(counts.size):
+        if counts[place] > 0:
+            places[filled], kept[filled] = place, counts[place]
+            filled += 1
+    return places, kept
 
 
-def quantiles(counts: Counts, probabilities: Array) -> Array:
+def edge(place: Counts) -> Array:
+    """Return the lower edges of bins, in seconds; that of the first bin is 0.
+
+    Parameters
+    ----------
+    place : ndarray of int64
+        The bins.
+    """
+    octave, step = np.divmod(place, PER_OCTAVE)
+    return np.where(place == 0, 0.0, np.ldexp(1 + step / PER_OCTAVE, octave + LOWEST))
+
+
+def quantiles(places: Counts, counts: Counts, probabilities: Array) -> Array:
     """Return the quantiles of what a sketch has counted, interpolated within their bins.
 
     Parameters
     ----------
-    counts : ndarray of int64, (BINS,)
-        The sketch.
+    places, counts : ndarray of int64, (B,)
+        The bins that hold anything, in order, and how much.
     probabilities : ndarray, (P,)
         Between 0 and 1.
     """
     below = np.cumsum(counts)
     rank = probabilities * below[-1]
-    place = np.minimum(np.searchsorted(below, rank), BINS - 1)
-    grid = edges()
-    inside = (rank - (below[place] - counts[place])) / np.maximum(counts[place], 1)
+    found = np.minimum(np.searchsorted(below, rank), below.size - 1)
+    low, high = edge(places[found]), edge(places[found] + 1)
+    inside = (rank - (below[found] - counts[found])) / counts[found]
     # bin 0 holds the zeros: the queries that did not wait
-    return np.where(place == 0, 0.0, grid[place] + inside * (grid[place + 1] - grid[place]))
+    return np.where(places[found] == 0, 0.0, low + inside * (high - low))

@@ -49,12 +49,14 @@ class Tally(NamedTuple):
         The same sums over the blocks that have ended.
     products : ndarray, (6, 6)
         Sums of the products of the sums of each block; the lower triangle is used.
+    cubes : ndarray, (6, 6, 6)
+        The same for products of three; indices never increase.
     type_open : ndarray, (N, 3)
         For each type the queries of the block in progress, their waiting times, and how many of
         them were answered after their deadline.
     type_sums : ndarray, (N, 3)
         The same over the blocks that have ended.
-    type_products : ndarray, (N, 3, 3)
+    type_products, type_cubes : ndarray, (N, 3, 3) and (N, 3, 3, 3)
         Sums of products, as above.
     touched : ndarray of int64, (N + 1,)
         The types that the block in progress has seen; the last entry counts them.
@@ -69,9 +71,11 @@ class Tally(NamedTuple):
     blocks: Index
     sums: Array
     products: Array
+    cubes: Array
     type_open: Array
     type_sums: Array
     type_products: Array
+    type_cubes: Array
     touched: Index
     running: Array
     system_sketch: Index
@@ -92,9 +96,11 @@ def empty_tally(types: int) -> Tally:
         blocks=np.zeros(1, np.int64),
         sums=np.zeros(SUMS),
         products=np.zeros((SUMS, SUMS)),
+        cubes=np.zeros((SUMS, SUMS, SUMS)),
         type_open=np.zeros((types, TYPE_SUMS)),
         type_sums=np.zeros((types, TYPE_SUMS)),
         type_products=np.zeros((types, TYPE_SUMS, TYPE_SUMS)),
+        type_cubes=np.zeros((types, TYPE_SUMS, TYPE_SUMS, TYPE_SUMS)),
         touched=np.zeros(types + 1, np.int64),
         running=np.zeros(RUNNING),
         system_sketch=np.zeros(BINS, np.int64),
@@ -142,13 +148,19 @@ def regenerate(tally: Tally) -> bool:
     for i in range(SUMS):
         tally.sums[i] += tally.open[i]
         for j in range(i + 1):
-            tally.products[i, j] += tally.open[i] * tally.open[j]
+            product = tally.open[i] * tally.open[j]
+            tally.products[i, j] += product
+            for h in range(j + 1):
+                tally.cubes[i, j, h] += product * tally.open[h]
     for place in range(tally.touched[-1]):
         k = tally.touched[place]
         for i in range(TYPE_SUMS):
             tally.type_sums[k, i] += tally.type_open[k, i]
             for j in range(i + 1):
-                tally.type_products[k, i, j] += tally.type_open[k, i] * tally.type_open[k, j]
+                product = tally.type_open[k, i] * tally.type_open[k, j]
+                tally.type_products[k, i, j] += product
+                for h in range(j + 1):
+                    tally.type_cubes[k, i, j, h] += product * tally.type_open[k, h]
         for i in range(TYPE_SUMS):
             tally.type_open[k, i] = 0.0
     tally.touched[-1] = 0
