@@ -10,6 +10,14 @@ from thinkqueue.bounds import (
     strong_concavity_modulus,
     upper_bound,
 )
+from thinkqueue.calibration import (
+    Calibration,
+    CalibrationError,
+    MeasurementError,
+    calibrate,
+    propagate,
+    read_measurements,
+)
 from thinkqueue.concavity_proof import ConvexityProof, prove_concavity
 from thinkqueue.disciplines import (
     Fifo,
@@ -53,9 +61,24 @@ from thinkqueue.solvers.conditional_gradient import ConditionalGradient
 from thinkqueue.solvers.fixed_point import FixedPoint
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.solvers.projected_gradient import ProjectedGradient
+from thinkqueue.waiting_time import (
+    Inversion,
+    TailBound,
+    WaitingTime,
+    enclose_waiting_time_tail,
+    invert_waiting_time_tail,
+    system_time_quantile,
+    system_time_tail,
+    tail_bound,
+    waiting_time_distribution,
+    waiting_time_tail,
+    waiting_time_tail_price,
+)
 from thinkqueue.workload import TaskType, Workload
 
 __all__ = [
+    "Calibration",
+    "CalibrationError",
     "ConditionalGradient",
     "ConvexityProof",
     "Curvature",
@@ -66,6 +89,8 @@ __all__ = [
     "Fifo",
     "FixedPoint",
     "GridSolution",
+    "Inversion",
+    "MeasurementError",
     "Newton",
     "NonPreemptivePriority",
     "NotConvergedError",
@@ -81,25 +106,32 @@ __all__ = [
     "Solver",
     "Status",
     "Step",
+    "TailBound",
     "TaskType",
     "ThinkQueueError",
     "UnstableError",
+    "WaitingTime",
     "Workload",
     "WorkloadError",
     "accuracy",
+    "calibrate",
     "contraction_modulus",
     "curvature",
     "curvature_bound",
+    "enclose_waiting_time_tail",
     "fixed_point_map",
     "fixed_point_regimes",
     "gradient",
+    "invert_waiting_time_tail",
     "mean_accuracy",
     "mean_system_time",
     "mean_waiting_time",
     "moments",
     "objective",
+    "propagate",
     "prove_concavity",
     "queueing_price",
+    "read_measurements",
     "sensitivity",
     "service_time",
     "simulate",
@@ -107,6 +139,12 @@ __all__ = [
     "solve",
     "solve_grid",
     "strong_concavity_modulus",
+    "system_time_quantile",
+    "system_time_tail",
+    "tail_bound",
     "upper_bound",
     "utilization",
+    "waiting_time_distribution",
+    "waiting_time_tail",
+    "waiting_time_tail_price",
 ]

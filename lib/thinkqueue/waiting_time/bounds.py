@@ -1,0 +1,167 @@
+r"""How fast long waits become rare: the decay rate, the asymptote, and a rigorous bound.
+
+With the tilted tail :math:`G(t) = e^{\theta t} P(W > t)` and :math:`\theta` the positive root of
+
+.. math:: \lambda\Bigl(\sum_k \pi_k e^{\theta s_k} - 1\Bigr) = \theta,
+
+the equation of the queue becomes a renewal equation whose kernel is a probability density on
+:math:`[0, s_{\max}]`:
+
+.. math:: G(t) = \int_0^{s_{\max}} \lambda\,P(S > x)\,e^{\theta x}\, G(t - x)\,dx ,
+          \qquad G(u) = e^{\theta u}\ \text{for } u < 0 .
+
+A weighted mean of what came within one longest service before: so from any moment on, G stays
+between the least and the largest value that it took in the window before it (our own
+formulation of the bounds of Kingman and Ross). At :math:`t = 0` the window says
+:math:`e^{-\theta(t+s_{\max})} \le P(W>t) \le e^{-\theta t}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from thinkqueue.errors import ThinkQueueError
+from thinkqueue.waiting_time.mixture import ServiceMixture
+from thinkqueue.workload import Array, Workload
+
+
+@dataclass(frozen=True)
+class TailBound:
+    r"""An exponential bound on the waiting time, with the asymptote that it runs parallel to.
+
+    .. math:: e^{-\theta(t + s_{\max})} \le P(W > t) \le e^{-\theta t}, \qquad
+              P(W > t) \sim C e^{-\theta t}.
+
+    Call it with a time, in seconds and of any shape, for the upper bound there.
+
+    Attributes
+    ----------
+    decay_rate : float
+        :math:`\theta` in 1/s; infinite if no query takes any time.
+    asymptotic_constant : float
+        :math:`C = (1-\rho) / (\lambda\sum_k\pi_k s_k e^{\theta s_k} - 1)`, by Cramér and Lundberg.
+    longest_service : float
+        :math:`s_{\max}` in s.
+    """
+
+    decay_rate: float
+    asymptotic_constant: float
+    longest_service: float
+
+    def __call__(self, t: ArrayLike) -> Array:
+        """Return a number that P(W > t) never exceeds."""
+        return self._decay(np.maximum(times_array(t), 0.0))
+
+    def lower(self, t: ArrayLike) -> Array:
+        """Return a number that P(W > t) never falls below, for t ≥ 0; 1 for t < 0.
+
+        Parameters
+        ----------
+        t : array_like
+            Times in s.
+        """
+        at = times_array(t)
+        return np.where(at < 0, 1.0, self._decay(np.maximum(at, 0) + self.longest_service))
+
+    def asymptote(self, t: ArrayLike) -> Array:
+        r"""Return :math:`\min(1, C e^{-\theta t})`, what P(W > t) approaches as t grows.
+
+        Parameters
+        ----------
+        t : array_like
+            Times in s.
+        """
+        at = np.maximum(times_array(t), 0.0)
+        return np.minimum(1.0, self.asymptotic_constant * self._decay(at))
+
+    def _decay(self, at: Array) -> Array:
+        if np.isinf(self.decay_rate):
+            return np.zeros_like(at)
+        return np.exp(-self.decay_rate * at)
+
+
+def tail_bound(workload: Workload, tokens: ArrayLike) -> TailBound:
+    r"""Bound the probability of a long wait rigorously, and say how it decays.
+
+    .. math:: P(W > t) \le e^{-\theta t} \text{ for all } t \ge 0, \qquad
+              \lambda\Bigl(\sum_k \pi_k e^{\theta s_k} - 1\Bigr) = \theta > 0.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (N,)
+        Thinking tokens of each type.
+
+    Returns
+    -------
+    TailBound
+        The bound as a function of t, the decay rate and the asymptotic constant.
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho \ge 1`.
+
+    Notes
+    -----
+    The upper bound is Kingman's (1970) for this queue; the lower one follows from the same
+    renewal equation.
+    """
+    return bound_of(ServiceMixture.of(workload, tokens))
+
+
+def bound_of(mixture: ServiceMixture) -> TailBound:
+    """Return the tail bound of a service mixture."""
+    if not len(mixture.service):
+        return TailBound(np.inf, 0.0, 0.0)
+    theta = decay_rate(mixture)
+    with np.errstate(under="ignore"):
+        tilted = mixture.arrival_rate * mixture.share * mixture.service
+        slope = mixture.load - 1 + float(tilted @ np.expm1(theta * mixture.service))
+    return TailBound(theta, (1 - mixture.load) / slope, mixture.longest)
+
+
+def decay_rate(mixture: ServiceMixture) -> float:
+    r"""Return the positive root :math:`\theta` of
+    :math:`\lambda(\sum_k \pi_k e^{\theta s_k} - 1) = \theta`, in 1/s.
+
+    In logarithms, so that nothing overflows: :math:`\ln\sum_k \lambda\pi_k (e^{\theta s_k}-1)
+    - \ln\theta` grows with :math:`\theta` from :math:`\ln\rho < 0`, and is positive at
+    :math:`2(1-\rho)/(\lambda M) = 1/\mathbb{E}[W]`, because :math:`e^x - 1 \ge x + x^2/2`.
+    """
+    rate = mixture.arrival_rate * mixture.share
+
+    def excess(theta: float) -> float:
+        x = theta * mixture.service
+        logs = np.log(rate) + x + np.log(-np.expm1(-x))
+        top = logs.max()
+        return float(top + np.log(np.exp(logs - top).sum()) - np.log(theta))
+
+    high = low = 2 / mixture.mean_waiting_time
+    while excess(low) > 0:
+        low /= 4
+    return float(brentq(excess, low, high, xtol=low * 1e-15, rtol=1e-15))
+
+
+def times_array(t: ArrayLike) -> Array:
+    """Return times as float64, or say which one is not a number.
+
+    Parameters
+    ----------
+    t : array_like
+        Times in s, infinite ones allowed.
+
+    Raises
+    ------
+    ThinkQueueError
+        If one is not a number.
+    """
+    times = np.asarray(t, dtype=np.float64)
+    if np.isnan(times).any():
+        raise ThinkQueueError("t is not a number; give times in seconds.")
+    return times

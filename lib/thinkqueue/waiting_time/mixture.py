@@ -1,0 +1,90 @@
+"""The service time of a query as the server sees it: a few durations with their probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thinkqueue.errors import WorkloadError
+from thinkqueue.fifo import stable_queue
+from thinkqueue.workload import Array, Workload, tokens_array
+
+
+@dataclass(frozen=True)
+class ServiceMixture:
+    r"""A Poisson stream of queries whose service takes :math:`s_k` seconds with probability
+    :math:`\pi_k`.
+
+    Attributes
+    ----------
+    arrival_rate : float
+        :math:`\lambda`, counting only the queries whose service takes time, in 1/s.
+    share : ndarray, (K,)
+        :math:`\pi_k > 0`, adding up to 1.
+    service : ndarray, (K,)
+        :math:`0 < s_1 < \dots < s_K` in s. K = 0 if nothing takes time; then nobody ever waits.
+    """
+
+    arrival_rate: float
+    share: Array
+    service: Array
+
+    @classmethod
+    def of(cls, workload: Workload, tokens: ArrayLike) -> ServiceMixture:
+        r"""Return the service times of an allocation, equal ones merged.
+
+        A type without arrivals changes nobody's wait, and neither does one whose service takes no
+        time: the first are dropped, the second too, with their part of the arrival rate.
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+
+        Raises
+        ------
+        UnstableError
+            If :math:`\rho \ge 1`.
+        WorkloadError
+            If the tokens are not one allocation.
+        """
+        ell = tokens_array(workload, tokens)
+        if ell.ndim != 1:
+            raise WorkloadError(
+                f"tokens has shape {ell.shape}; a distribution belongs to one allocation, of "
+                f"shape ({len(workload)},).",
+                parameter="tokens",
+                value=ell.shape,
+            )
+        time = stable_queue(workload, ell).s
+        counts = (workload.share > 0) & (time > 0)
+        service, where = np.unique(time[counts], return_inverse=True)
+        share = np.bincount(where, weights=workload.share[counts], minlength=len(service))
+        rate = np.asarray(workload.arrival_rate * share, dtype=np.float64)
+        total = float(rate.sum())
+        return cls(total, rate / total if total > 0 else rate, service)
+
+    @property
+    def longest(self) -> float:
+        """The longest service time, 0 if there is none."""
+        return float(self.service[-1]) if len(self.service) else 0.0
+
+    @cached_property
+    def mean(self) -> float:
+        r"""The mean service time :math:`m = \sum_k \pi_k s_k` in s."""
+        return float(self.share @ self.service)
+
+    @cached_property
+    def load(self) -> float:
+        r"""The load :math:`\rho = \lambda m`."""
+        return self.arrival_rate * self.mean
+
+    @cached_property
+    def mean_waiting_time(self) -> float:
+        r"""The mean wait :math:`\lambda M / (2(1-\rho))` in s."""
+        return self.arrival_rate * float(self.share @ self.service**2) / (2 * (1 - self.load))

@@ -1,0 +1,121 @@
+r"""The waiting time by its exact series, in ball arithmetic: slow, and a proof.
+
+Expanding the transform in powers of :math:`\sum_k\pi_k e^{-z s_k}` and inverting each term gives
+
+.. math:: P(W \le t) = (1-\rho) \sum_{n_1,\dots,n_K \ge 0} e^{\lambda x_n}
+          \prod_k \frac{(-\lambda\pi_k x_n)^{n_k}}{n_k!}, \qquad
+          x_n = \Bigl(t - \sum_k n_k s_k\Bigr)_+ ,
+
+a finite sum, for one type the series of Erlang. Its terms alternate and are larger than the sum by
+a factor of about :math:`e^{2\lambda t}`: hopeless in double precision, and no matter at all when
+every number carries its own error and the precision may be raised until that is small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from thinkqueue.balls import above, below, import_flint
+from thinkqueue.errors import ThinkQueueError
+from thinkqueue.waiting_time.mixture import ServiceMixture
+from thinkqueue.workload import Workload
+
+MOST_TERMS = 300_000
+MOST_BITS = 1 << 15
+
+
+def enclose_waiting_time_tail(
+    workload: Workload, tokens: ArrayLike, t: float, *, width: float = 1e-15
+) -> tuple[float, float]:
+    r"""Return two numbers between which :math:`P(W > t)` certainly lies.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload; its numbers are taken as exact.
+    tokens : array_like, (N,)
+        Thinking tokens of each type.
+    t : float
+        The time in s, at least 0.
+    width : float, optional
+        How far apart they may be.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho \ge 1`.
+    ThinkQueueError
+        If python-flint is not installed, or if the series has too many terms: with many types
+        their number grows like :math:`t^N`.
+    """
+    return enclose(ServiceMixture.of(workload, tokens), float(t), width=width)
+
+
+def enclose(mixture: ServiceMixture, t: float, *, width: float = 1e-15) -> tuple[float, float]:
+    """Return an enclosure of P(W > t) for a service mixture.
+
+    Parameters
+    ----------
+    mixture : ServiceMixture
+        The service times.
+    t : float
+        The time in s, at least 0.
+    width : float, optional
+        How far apart the two ends may be.
+    """
+    if t < 0:
+        return 1.0, 1.0
+    if not len(mixture.service):
+        return 0.0, 0.0
+    flint = import_flint()
+    bits, before = 128, flint.ctx.prec
+    try:
+        while bits <= MOST_BITS:
+            flint.ctx.prec = bits
+            value = _series(flint.arb, mixture, t)
+            if value.rad() < width / 4:
+                return below(value), above(value)
+            bits *= 2
+    finally:
+        flint.ctx.prec = before
+    raise ThinkQueueError(
+        f"The series cannot be summed to a width of {width:g} at t = {t:g} s; ask for a smaller t, "
+        "or use waiting_time_tail, which needs no more precision however late the time."
+    )
+
+
+def _series(arb: Any, mixture: ServiceMixture, t: float) -> Any:
+    service = [arb(s) for s in mixture.service.tolist()]
+    total_rate = arb(mixture.arrival_rate)
+    rate = [total_rate * arb(p) for p in mixture.share.tolist()]
+    arrival_rate = sum(rate, arb(0))
+    load = sum((r * s for r, s in zip(rate, service)), arb(0))
+    terms = 0
+
+    def add(k: int, left: Any, order: int, weight: Any) -> Any:
+        """The terms in which the orders of the types before k are chosen already."""
+        nonlocal terms
+        if k == len(service):
+            terms += 1
+            if terms > MOST_TERMS:
+                raise ThinkQueueError(
+                    f"The series at t = {t:g} s has more than {MOST_TERMS} terms; ask for a "
+                    "smaller t or use waiting_time_tail."
+                )
+            return weight * left**order * (arrival_rate * left).exp()
+        subtotal, n = arb(0), 0
+        while not left < 0:
+            # a ball that holds 0 stands for (left)_+ within its own error
+            subtotal += add(k + 1, left, order + n, weight)
+            n += 1
+            weight = weight * -rate[k] / n
+            left = left - service[k]
+        return subtotal
+
+    return 1 - (1 - load) * add(0, arb(t), 0, arb(1))

@@ -1,0 +1,339 @@
+"""The waiting-time distribution: closed form, invariants, two more methods, stress, controls."""
+
+from __future__ import annotations
+
+from math import factorial
+
+import numpy as np
+import pytest
+
+import thinkqueue as tq
+from thinkqueue.waiting_time.inversion import invert
+from thinkqueue.waiting_time.mixture import ServiceMixture
+from thinkqueue.waiting_time.renewal import solve
+from thinkqueue.workload import Array
+from workloads import QWEN, hard_workload, plain_workload
+
+LOADS = (0.01, 0.1, 0.3, 0.6, 0.9, 0.99, 0.999)
+
+MIXTURES = {
+    "one duration": ([1.0], [1.0]),
+    "three": ([0.3, 0.5, 0.2], [0.37, 1.1, 2.3]),
+    "a very short one": ([0.5, 0.3, 0.2], [0.05, 1.0, 3.0]),
+    "incommensurable": ([0.4, 0.6], [1.0, 2**0.5]),
+    "a rare long one": ([0.99, 0.01], [1.0, 30.0]),
+    "common multiples": ([0.2, 0.3, 0.4, 0.1], [1.0, 2.0, 3.0, 6.0]),
+}
+
+
+def mixture(name: str, load: float) -> ServiceMixture:
+    share, service = (np.array(part) for part in MIXTURES[name])
+    return ServiceMixture(load / float(share @ service), share, service)
+
+
+def single(load: float) -> tuple[tq.Workload, Array]:
+    """M/D/1 with a service time of one second."""
+    return tq.Workload.from_arrays(
+        share=[1.0],
+        gain=0.5,
+        rate=1e-3,
+        baseline=0.0,
+        base_time=0.5,
+        time_per_token=0.01,
+        arrival_rate=load,
+        accuracy_weight=100.0,
+    ), np.array([50.0])
+
+
+def erlang_cdf(load: float, t: float) -> float:
+    """P(W ≤ t) of M/D/1 with service time 1: Erlang's series, safe in doubles for small t only."""
+    return (1 - load) * sum(
+        (-load * (t - n)) ** n / factorial(n) * np.exp(load * (t - n)) for n in range(int(t) + 1)
+    )
+
+
+# closed form ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_series_of_one_duration(load: float) -> None:
+    """Both methods meet Erlang's exact series to 1e-8, as they must, and really to far less."""
+    w, ell = single(load)
+    t = np.linspace(0, 5, 101)
+    exact = 1 - np.array([erlang_cdf(load, x) for x in t])
+    assert np.abs(tq.waiting_time_tail(w, ell, t) - exact).max() < 1e-13
+    inverted = tq.invert_waiting_time_tail(w, ell, t)
+    assert np.abs(inverted.value - exact).max() < min(1e-8, inverted.error + 1e-13)
+
+
+def test_series_in_doubles_fails_where_balls_and_panels_do_not() -> None:
+    w, ell = single(0.9)
+    low, high = tq.enclose_waiting_time_tail(w, ell, 40.0)
+    assert high - low < 1e-14
+    assert tq.waiting_time_tail(w, ell, 40.0) == pytest.approx(low, rel=1e-10)
+    assert abs(1 - erlang_cdf(0.9, 40.0) - low) > 1e-3
+
+
+# exact enclosures for mixtures ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("load", [0.05, 0.5, 0.95])
+def test_mixtures_lie_in_the_rigorous_enclosure(name: str, load: float) -> None:
+    from thinkqueue.waiting_time.series import enclose
+
+    queue = mixture(name, load)
+    tilted = solve(queue)
+    kinks = queue.service[-1] * np.array([1 - 1e-9, 1, 1 + 1e-9])
+    for t in (0.0, 0.3 * queue.service[0], *kinks, 1.7 * queue.longest):
+        low, high = enclose(queue, float(t), width=1e-16)
+        value = float(tilted.tail(np.array(t)))
+        assert low * (1 - 1e-12) <= value <= high * (1 + 1e-12)
+
+
+# an independent second method -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("load", [0.01, 0.3, 0.9, 0.99])
+def test_inversion_keeps_its_stated_error(name: str, load: float) -> None:
+    queue = mixture(name, load)
+    tilted = solve(queue)
+    kinks = np.add.outer(queue.service, [-1e-7, 0, 1e-7]).ravel()
+    t = np.concatenate([kinks, 2 * kinks, np.linspace(0, 25 * queue.mean, 60)])
+    for error in (1e-6, 1e-10):
+        inverted = invert(queue, t, error=error)
+        assert inverted.error < 4 * error
+        assert np.abs(inverted.value - tilted.tail(t)).max() <= inverted.error + 1e-13
+
+
+def test_two_waits_add_up() -> None:
+    """The inversion of the square of the transform is the convolution of the distribution."""
+    queue = mixture("three", 0.7)
+    tilted = solve(queue)
+    end = 9.0
+    sums = np.add.outer(queue.service, np.append(queue.service, 0)).ravel()
+    edges = np.unique(np.concatenate([[0, end], sums, end - sums, np.linspace(0, end, 40)]))
+    edges = edges[(edges >= 0) & (edges <= end)]
+    x, weight = np.polynomial.legendre.leggauss(20)
+    half = np.diff(edges)[:, None] / 2
+    u, weight = (edges[:-1, None] + half * (x + 1)).ravel(), (half * weight).ravel()
+    density = queue.arrival_rate * (
+        tilted.tail(u[:, None] - queue.service) @ queue.share - tilted.tail(u)
+    )
+    split = float((weight * density * tilted.tail(end - u)).sum())
+    convolved = (1 - queue.load) * tilted.tail(np.array(end)) + split + tilted.tail(np.array(end))
+    assert invert(queue, np.array(end), waits=2).value == pytest.approx(convolved, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_lindley_recursion_agrees() -> None:
+    """A million waits, in independent runs; at every t the mean lies within 4.5 standard errors."""
+    w = tq.Workload.from_toml(QWEN)
+    ell = tq.solve(w).tokens
+    service = tq.service_time(w, ell)
+    generator = np.random.default_rng(9)
+    runs, steps = 2000, 700
+    wait = np.zeros(runs)
+    t = np.array([0.0, 10.0, float(service.min()), 40.0, 80.0])
+    seen = np.zeros((runs, len(t)))
+    for step in range(steps):
+        served = service[generator.choice(len(w), size=runs, p=w.share)]
+        wait = np.maximum(wait + served - generator.exponential(1 / w.arrival_rate, runs), 0)
+        if step >= 200:
+            seen += wait[:, None] > t
+    seen /= steps - 200
+    deviation = seen.std(axis=0, ddof=1) / np.sqrt(runs)
+    exact = tq.waiting_time_tail(w, ell, t)
+    assert (np.abs(seen.mean(axis=0) - exact) < 4.5 * deviation).all()
+    # a wrong law must fail the same test: exponential service of the same mean
+    load = float(tq.utilization(w, ell))
+    mean = load / w.arrival_rate
+    wrong = load * np.exp(-(1 - load) / mean * t)
+    assert (np.abs(seen.mean(axis=0) - wrong) > 4.5 * deviation).any()
+
+
+# invariants -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("load", LOADS)
+def test_tail_is_a_tail_between_its_bounds(name: str, load: float) -> None:
+    queue = mixture(name, load)
+    tilted = solve(queue)
+    t = np.linspace(0, 3 * tilted.horizon, 4001)
+    tail = tilted.tail(t)
+    assert tail[0] == pytest.approx(load, rel=1e-12)
+    assert tilted.tail(np.array(-1e-300)) == 1
+    assert (np.diff(tail)[tail[1:] > 1e-29] < 0).all()
+    assert (tail <= tilted.bound(t) * (1 + 1e-12)).all()
+    assert (tail >= tilted.bound.lower(t) * (1 - 1e-12)).all()
+    c = tilted.bound.asymptotic_constant
+    assert tilted.low * (1 - 1e-11) <= c <= tilted.high * (1 + 1e-11)
+    rate = queue.arrival_rate
+    excess = rate * float(queue.share @ np.expm1(tilted.bound.decay_rate * queue.service))
+    assert excess == pytest.approx(tilted.bound.decay_rate, rel=1e-9)
+
+
+@pytest.mark.parametrize("load", [0.1, 0.6, 0.95])
+def test_the_tail_integrates_to_the_mean(load: float) -> None:
+    queue = mixture("three", load)
+    tilted = solve(queue)
+    edges = tilted.panels.edges
+    x, weight = np.polynomial.legendre.leggauss(20)
+    half = np.diff(edges)[:, None] / 2
+    inside = float((tilted.tail(edges[:-1, None] + half * (x + 1)) * weight * half).sum())
+    end = np.array(tilted.horizon)
+    mean = inside + float(tilted.tail(end)) / tilted.bound.decay_rate
+    assert mean == pytest.approx(queue.mean_waiting_time, rel=1e-12)
+
+
+def test_kinks_are_not_smeared() -> None:
+    """The slope of the tail jumps at every service time by λπ(1-ρ), within a billionth of it."""
+    w = tq.Workload.from_toml(QWEN)
+    ell = tq.solve(w).tokens
+    wait = tq.waiting_time_distribution(w, ell)
+    service = tq.service_time(w, ell)
+    jump = wait.density(service * (1 + 1e-10)) - wait.density(service * (1 - 1e-10))
+    expected = -w.arrival_rate * w.share * (1 - tq.utilization(w, ell))
+    np.testing.assert_allclose(jump, expected, rtol=1e-6)
+    # the distribution itself has slopes that agree with the density on either side
+    for s in service:
+        for side in (-1, 1):
+            t = s * (1 + side * np.array([1e-5, 3e-5]))
+            slope = (wait.tail(t[0]) - wait.tail(t[1])) / (t[1] - t[0])
+            assert slope == pytest.approx(wait.density(t.mean()), rel=1e-6)
+
+
+def test_queries_without_service_change_nothing() -> None:
+    w = tq.Workload.from_arrays(
+        share=[0.5, 0.25, 0.25],
+        gain=0.3,
+        rate=1e-3,
+        baseline=0.1,
+        base_time=[0.0, 1.0, 1.0],
+        time_per_token=0.01,
+        arrival_rate=1.2,
+        accuracy_weight=10.0,
+    )
+    one, ell = single(0.6)
+    t = np.linspace(0, 10, 33)
+    np.testing.assert_allclose(
+        tq.waiting_time_tail(w, [0, 0, 0], t), tq.waiting_time_tail(one, ell, t), rtol=1e-13
+    )
+    idle = w.replace(base_time=[0.0, 0.0, 0.0])
+    assert (tq.waiting_time_tail(idle, [0, 0, 0], t) == 0).all()
+    assert tq.system_time_quantile(idle, [0, 0, 0], 0.99) == 0
+    assert tq.tail_bound(idle, [0, 0, 0])(1.0) == 0
+
+
+# quantiles --------------------------------------------------------------------------------------
+
+
+def test_quantiles_invert_the_tails() -> None:
+    w = tq.Workload.from_toml(QWEN)
+    ell = tq.solve(w).tokens
+    p = np.array([0.0, 0.2, 0.5, 0.9, 0.95, 0.99, 0.9999, 1 - 1e-9])
+    together = tq.system_time_quantile(w, ell, p)
+    assert together.shape == p.shape
+    assert (np.diff(together) >= 0).all()
+    assert (tq.system_time_tail(w, ell, together) <= (1 - p) * (1 + 1e-9)).all()
+    before = tq.system_time_tail(w, ell, together[1:] * (1 - 1e-12))
+    assert (before >= (1 - p[1:]) * (1 - 1e-9)).all()
+    each = tq.system_time_quantile(w, ell, p, per_type=True)
+    assert each.shape == (len(p), len(w))
+    service = tq.service_time(w, ell)
+    np.testing.assert_allclose(each[:2], np.broadcast_to(service, (2, len(w))))
+    at = tq.system_time_tail(w, ell, each[4], per_type=True)
+    np.testing.assert_allclose(np.diag(at), 0.05, rtol=1e-9)
+    # where the distribution jumps, at a service time, the quantile sits on the jump
+    jump = tq.system_time_quantile(w, ell, 0.2)
+    assert np.abs(service - jump).min() < 1e-12
+
+
+def test_bad_input_is_refused_kindly() -> None:
+    w, ell = single(0.5)
+    with pytest.raises(tq.UnstableError):
+        tq.waiting_time_tail(w, [400.0], 1.0)
+    with pytest.raises(tq.ThinkQueueError, match="not a number"):
+        tq.waiting_time_tail(w, ell, np.nan)
+    with pytest.raises(tq.ThinkQueueError, match=r"\[0, 1\)"):
+        tq.system_time_quantile(w, ell, 1.0)
+    with pytest.raises(tq.WorkloadError):
+        tq.tail_bound(w, [1.0, 2.0])
+    with pytest.raises(tq.WorkloadError, match="one allocation"):
+        tq.waiting_time_tail(w, [[1.0], [2.0]], 1.0)
+    many = plain_workload(1, types=20)
+    with pytest.raises(tq.ThinkQueueError, match="terms"):
+        tq.enclose_waiting_time_tail(many, tq.solve(many).tokens, 1e4)
+    assert tq.waiting_time_tail(w, ell, np.inf) == 0
+
+
+# the price of the tail: finite differences ------------------------------------------------------
+
+
+def test_tail_price_is_the_derivative() -> None:
+    w = tq.Workload.from_toml(QWEN)
+    ell = tq.solve(w).tokens
+    t = np.array([5.0, 30.0, 90.0])
+    price = tq.waiting_time_tail_price(w, ell, t)
+    assert price.shape == (3, len(w))
+    step = 1e-3 / w.time_per_token
+    for k in range(len(w)):
+        shift = np.eye(len(w))[k] * step
+        up, down = (tq.waiting_time_tail(w, ell + side * shift, t) for side in (1, -1))
+        np.testing.assert_allclose(price[:, k], (up - down) / 2e-3, rtol=1e-5)
+
+
+def test_tail_price_integrates_to_the_queueing_price() -> None:
+    w = tq.Workload.from_toml(QWEN)
+    ell = tq.solve(w).tokens
+    t = np.linspace(0, 400, 2001)
+    price = np.trapezoid(tq.waiting_time_tail_price(w, ell, t, error=1e-8), t, axis=0)
+    np.testing.assert_allclose(price / w.share, tq.queueing_price(w, ell) - 1, rtol=2e-3)
+
+
+# stress and controls ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_hard_workloads(seed: int) -> None:
+    w = hard_workload(seed, types=int(np.random.default_rng(seed).choice([1, 2, 5, 20])))
+    ell = tq.solve(w, throw=False).tokens
+    mean = float(tq.mean_waiting_time(w, ell))
+    t = np.linspace(0, 5, 11) * mean
+    wait = tq.waiting_time_distribution(w, ell)
+    tail = wait.tail(t)
+    inverted = tq.invert_waiting_time_tail(w, ell, t)
+    assert np.isfinite(tail).all()
+    assert np.abs(inverted.value - tail).max() <= inverted.error + wait.error
+    assert np.isfinite(tq.system_time_quantile(w, ell, [0.5, 0.99])).all()
+
+
+@pytest.mark.slow
+def test_many_types() -> None:
+    w = plain_workload(3, types=500)
+    ell = tq.solve(w).tokens
+    wait = tq.waiting_time_distribution(w, ell)
+    assert wait.error < 1e-5
+    t = np.array([0.0, 1.0, 3.0]) * float(tq.mean_waiting_time(w, ell))
+    inverted = tq.invert_waiting_time_tail(w, ell, t, error=1e-6)
+    assert np.abs(inverted.value - wait.tail(t)).max() < 1e-6
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.9])
+def test_textbook_approximations_fail(load: float) -> None:
+    """Negative control: laws with the right mean, or the right limit, are off by percents."""
+    w, ell = single(load)
+    wait = tq.waiting_time_distribution(w, ell)
+    t = wait.quantile(0.99)
+    mean = float(tq.mean_waiting_time(w, ell))
+    exact = float(wait.tail(t))
+    for wrong in (
+        load * np.exp(-load * t / mean),
+        np.exp(-t / mean),
+        load * np.exp(-(1 - load) * t),
+    ):
+        assert abs(wrong / exact - 1) > 0.005
+    assert tq.tail_bound(w, ell).asymptote(t) == pytest.approx(exact, rel=0.06)
