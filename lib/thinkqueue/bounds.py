@@ -129,9 +129,26 @@ def tangent(parameters: Parameters, tokens: Array, curves: Curves | None = None)
     terms -= v
     terms *= cost
     gap = np.maximum(total(terms, curves.share_over_rate), 0)
-    thinking = total(curves.stake, np.expm1(-scaled))
-    objective = curves.idle_worth - thinking - state.mean_system_time(p.arrival_rate)
+    objective = height(p, curves, state, scaled)
     return Tangent(tokens, state, cost, surplus, slope, v, objective, gap)
+
+
+def height(p: Parameters, curves: Curves, state: Queue, scaled: Array) -> Array:
+    r"""Return J, shape (..., 1), from parts that are at hand.
+
+    Parameters
+    ----------
+    p : Parameters
+        A workload, or arrays that broadcast like one.
+    curves : Curves
+        ``Curves.of(p)``.
+    state : Queue
+        The queue at the allocation.
+    scaled : ndarray, (..., N)
+        :math:`b_k \ell_k`.
+    """
+    thinking = total(curves.stake, np.expm1(-scaled))
+    return np.asarray(curves.idle_worth - thinking - state.mean_system_time(p.arrival_rate))
 
 
 def fixed_point_map(workload: Workload, tokens: ArrayLike) -> Array:

@@ -26,7 +26,7 @@ from itertools import islice
 
 import numpy as np
 
-from thinkqueue.bounds import Curves, Tangent, tangent
+from thinkqueue.bounds import Curves, Tangent, height, tangent
 from thinkqueue.fifo import queue, total
 from thinkqueue.solution import Status
 from thinkqueue.workload import FIELDS, Array, Grid, Parameters
@@ -58,12 +58,16 @@ class Newton:
         parameters : Parameters
             A workload, or arrays that broadcast like one: then the rows are solved side by side.
         tokens : ndarray, (..., N), optional
-            A stable start within the caps; where not given, no tokens, or for many types the
-            allocation at the prices that are right for a sample of them.
+            A stable start within the caps, used unless no tokens at all are better; where not
+            given, no tokens, or for many types the allocation at the prices that are right for a
+            sample of them.
         """
         curves = Curves.of(parameters)
-        if tokens is None:
-            tokens = _first_guess(parameters, curves)
+        tokens = (
+            _first_guess(parameters, curves)
+            if tokens is None
+            else _unless_worse_than_idle(parameters, curves, tokens)
+        )
         here = tangent(parameters, tokens, curves)
         fruitless = 0
         while fruitless < 3:
@@ -102,6 +106,13 @@ def _first_guess(p: Parameters, curves: Curves) -> Array:
         tokens = tokens + surplus / (p.rate + nu * p.time_per_token / q)
         tokens = np.minimum(np.maximum(tokens, 0), p.max_tokens)
     return np.asarray(tokens) if queue(p, tokens).y > state.y / 2 else idle
+
+
+def _unless_worse_than_idle(p: Parameters, curves: Curves, tokens: Array) -> Array:
+    """Keep a start, or drop it where it is on the brink of overload and thinking hurts."""
+    idle = np.zeros_like(tokens)
+    started = height(p, curves, queue(p, tokens), p.rate * tokens)
+    return np.where(height(p, curves, queue(p, idle), idle) > started, 0.0, tokens)
 
 
 def _direction(p: Parameters, look: Tangent) -> Array:
