@@ -66,6 +66,66 @@ def solve(
             _print_solution(workload, solution)
 
 
+@app.command()
+def calibrate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Measurements, CSV or Parquet.")],
+    arrival_rate: ArrivalRate = None,
+    accuracy_weight: AccuracyWeight = None,
+    base_time: Annotated[
+        float | None, typer.Option(help="Service time without thinking, if not measured.")
+    ] = None,
+    time_per_token: Annotated[
+        float | None, typer.Option(help="Seconds a token, if not measured.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the workload here, in TOML.")] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="A verdict that is good enough; repeat for more.")
+    ] = None,
+    pool: Annotated[bool, typer.Option(help="Shrink the rates towards each other.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated p-values.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Turn measurements into accuracy curves and service times, with verdicts, and a workload.
+
+    Parameters
+    ----------
+    file : Path
+        The measurements.
+    arrival_rate, accuracy_weight : float, optional
+        What the workload needs besides; demanded with ``output``.
+    base_time, time_per_token : float, optional
+        Service times to use for every task, in place of measured ones.
+    output : Path, optional
+        Where to write the workload.
+    accept : list of str, optional
+        Verdicts that are good enough for the workload; "adequate" if none is named.
+    pool : bool, optional
+        Whether to shrink the rates of the tasks towards each other.
+    seed : int, optional
+        Seed of the simulations.
+    as_json : bool, optional
+        Whether to print JSON.
+    """
+    with kind_exit():
+        if output is not None:
+            demand = _demanded(arrival_rate, "--arrival-rate")
+            worth = _demanded(accuracy_weight, "--accuracy-weight")
+        calibration = tq.calibrate(file, pool=pool, seed=seed)
+        if as_json:
+            print_json(calibration.to_dict())
+        else:
+            typer.echo(calibration.summary())
+        if output is not None:
+            calibration.to_toml(
+                output,
+                arrival_rate=demand,
+                accuracy_weight=worth,
+                base_time=base_time,
+                time_per_token=time_per_token,
+                accept=accept or ["adequate"],
+            )
+
+
 @contextmanager
 def kind_exit() -> Iterator[None]:
     """Turn the errors that a user can mend into one sentence and an exit status."""
@@ -107,6 +167,13 @@ def print_json(facts: dict[str, Any]) -> None:
         What to print.
     """
     typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+
+
+def _demanded(value: float | None, option: str) -> float:
+    if value is None:
+        message = f"--output needs {option}: no measurement tells it."
+        raise tq.CalibrationError(message)
+    return value
 
 
 def _fail(message: str, status: int) -> None:

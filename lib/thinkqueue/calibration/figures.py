@@ -1,0 +1,125 @@
+"""Pictures of a calibration: every series with its intervals and all fitted curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import betaincinv
+
+from thinkqueue.calibration.fit import Series
+from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
+from thinkqueue.workload import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {
+    "saturating": "#0072B2",
+    "power law": "#E69F00",
+    "logistic": "#009E73",
+    "Hill": "#D55E00",
+    "any concave": "#777777",
+}
+_VERDICT_MARKS = {
+    Verdict.ADEQUATE: "✓",
+    Verdict.NOT_IDENTIFIED: "?",
+    Verdict.NOT_EXPONENTIAL: "✗",
+    Verdict.S_SHAPED: "✗",
+    Verdict.NOT_MONOTONE: "✗",
+}
+
+
+def proportion_intervals(series: Series, level: float = 0.95) -> Array:
+    """Return the Clopper-Pearson intervals of the observed proportions, (2, n).
+
+    Parameters
+    ----------
+    series : Series
+        The counts; fractional ones are taken as they are.
+    level : float, optional
+        Coverage, at least.
+    """
+    tail = (1 - level) / 2
+    wins, losses = series.correct, series.total - series.correct
+    low = np.where(wins > 0, betaincinv(np.maximum(wins, 1e-9), losses + 1, tail), 0.0)
+    high = np.where(losses > 0, betaincinv(wins + 1, np.maximum(losses, 1e-9), 1 - tail), 1.0)
+    return np.stack([low, high])
+
+
+def draw_series(tasks: Mapping[str, AccuracyFit], columns: int = 3) -> Figure:
+    """Draw small multiples, one panel a task: data, intervals, every curve, and the verdict.
+
+    Parameters
+    ----------
+    tasks : mapping of AccuracyFit
+        By the name that stands over the panel.
+    columns : int, optional
+        Panels side by side.
+
+    Raises
+    ------
+    ImportError
+        If Matplotlib is not installed; ``pip install thinkqueue[book]`` brings it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        message = "figures need Matplotlib: pip install 'thinkqueue[book]'"
+        raise ImportError(message) from error
+
+    rows = -(-len(tasks) // columns)
+    figure = Figure(figsize=(6.5, 0.5 + 1.75 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for panel, (name, fitted) in zip(panels, tasks.items(), strict=False):
+        draw_panel(panel, name, fitted)
+    for panel in panels[len(tasks) :]:
+        panel.set_axis_off()
+    handles = [panels[0].plot([], [], color=c, label=n, lw=1.8)[0] for n, c in COLOURS.items()]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9, frameon=False,
+        handlelength=1.2, columnspacing=1.0,
+    )  # fmt: skip
+    figure.supxlabel("thinking tokens (thousands)", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
+    return figure
+
+
+def draw_panel(axes: Axes, name: str, fitted: AccuracyFit) -> None:
+    """Draw one task: points with intervals, the fitted curves, and the verdict in the title.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    name : str
+        The title.
+    fitted : AccuracyFit
+        What to draw.
+    """
+    series = fitted.series
+    proportion = series.correct / series.total
+    low, high = proportion_intervals(series)
+    reach = max(float(series.tokens[-1]) * 1.08, 1.0)
+    grid = np.linspace(0.0, reach, 400)
+    for curve, colour in COLOURS.items():
+        if curve not in fitted.fits:
+            continue
+        best = curve == "saturating"
+        axes.plot(
+            grid / 1000, fitted.fits[curve].predict(grid), color=colour,
+            lw=2.0 if best else 1.2, ls="-" if best else "--", zorder=3 if best else 2,
+        )  # fmt: skip
+    bars = np.maximum(np.stack([proportion - low, high - proportion]), 0.0)
+    axes.errorbar(
+        series.tokens / 1000, proportion, yerr=bars, fmt="o", ms=3.5, lw=1.1, color="#111111",
+        zorder=4,
+    )  # fmt: skip
+    mark = _VERDICT_MARKS[fitted.verdict]
+    axes.set_title(f"{name}\n{mark} {fitted.verdict}", fontsize=9, loc="left")
+    axes.set_xlim(0, reach / 1000)
+    axes.set_ylim(-0.03, 1.03)
+    axes.tick_params(labelsize=9)
+    axes.grid(alpha=0.3, lw=0.5)

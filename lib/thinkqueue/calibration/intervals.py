@@ -1,0 +1,154 @@
+r"""Profile-likelihood intervals for the saturating curve.
+
+The interval of a parameter holds the values :math:`v` at which the best curve with that parameter
+fixed is not rejected by the likelihood ratio,
+
+.. math:: 2\,\Bigl(\max_\theta \ln L(\theta) - \max_{\theta:\,\theta_j = v} \ln L(\theta)\Bigr)
+          \le \chi^2_1(\text{level}).
+
+It needs no symmetry and no interior maximum, and it says honestly when an end is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtri
+
+from thinkqueue.calibration.curves import SATURATING
+from thinkqueue.calibration.fit import CurveFit
+from thinkqueue.calibration.mixture import maximise_mixture
+from thinkqueue.workload import Array
+
+_SHAPES = 41
+_ZOOMS = 4
+_POINTS = 9
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval.
+
+    Attributes
+    ----------
+    low, high : float
+        Its ends.
+    level : float
+        Its nominal coverage.
+    low_open, high_open : bool
+        Whether the data do not bound it on that side: the end is then that of the range searched.
+    """
+
+    low: float
+    high: float
+    level: float
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the data leave one side unbounded."""
+        return self.low_open or self.high_open
+
+
+def profile_intervals(fitted: CurveFit, level: float = 0.95) -> dict[str, Interval]:
+    """Return intervals for gain, rate, baseline and ceiling (baseline + gain).
+
+    Parameters
+    ----------
+    fitted : CurveFit
+        A fit of the saturating curve.
+    level : float, optional
+        Nominal coverage.
+    """
+    threshold = fitted.log_likelihood - chdtri(1, 1 - level) / 2
+    gain, rate, baseline = (fitted.parameters[name] for name in SATURATING.parameters)
+    low, high = SATURATING.shape_bounds(fitted.series.tokens)[0]
+
+    def of_rate(values: Array) -> Array:
+        return profile_of_rate(fitted, np.exp(values))
+
+    ends = _crossings(of_rate, float(np.log(rate)), low, high, threshold)
+    intervals = {
+        "rate": Interval(float(np.exp(ends[0])), float(np.exp(ends[1])), level, ends[2], ends[3])
+    }
+    shapes = _relevant_shapes(fitted, of_rate, threshold)
+    for name, best in (("gain", gain), ("baseline", baseline), ("ceiling", baseline + gain)):
+
+        def of_value(values: Array, name: str = name) -> Array:
+            return _profile_of_weight(fitted, name, values, shapes)
+
+        # a bound of the parameter's own range closes the interval; it is not an open end
+        ends = _crossings(of_value, best, 0.0, 1.0, threshold)
+        intervals[name] = Interval(ends[0], ends[1], level)
+    return intervals
+
+
+def profile_of_rate(fitted: CurveFit, rates: Array) -> Array:
+    """Return the largest log-likelihood at each rate, (P,).
+
+    Parameters
+    ----------
+    fitted : CurveFit
+        A fit of the saturating curve.
+    rates : ndarray, (P,)
+        Rates in 1/token.
+    """
+    series = fitted.series
+    vertices = SATURATING.vertices(np.log(rates)[:, None], series.tokens)
+    return maximise_mixture(vertices, series.correct, series.total).log_likelihood
+
+
+def _relevant_shapes(
+    fitted: CurveFit, profile: Callable[[Array], Array], threshold: float
+) -> Array:
+    """Return shapes (P, 1) that cover every shape that can matter inside the intervals."""
+    low, high = SATURATING.shape_bounds(fitted.series.tokens)[0]
+    grid = np.linspace(low, high, _SHAPES)
+    inside = grid[profile(grid) > threshold - 1.0]
+    centre = float(fitted.shape[0])
+    spacing = grid[1] - grid[0]
+    left = min(inside.min(initial=centre) - spacing, centre)
+    right = max(inside.max(initial=centre) + spacing, centre)
+    return np.append(np.linspace(max(left, low), min(right, high), _SHAPES), centre)[:, None]
+
+
+def _profile_of_weight(fitted: CurveFit, name: str, values: Array, shapes: Array) -> Array:
+    """Return the largest log-likelihood with gain, baseline or ceiling fixed, (P,).
+
+    Fixing one of them cuts the triangle {D, A ≥ 0, D + A ≤ 1} in a segment, and the curves on a
+    segment are the mixtures of the curves at its ends.
+    """
+    g = SATURATING.shape(shapes, fitted.series.tokens)[None]
+    v = values[:, None, None]
+    if name == "baseline":
+        ends = (v + 0 * g, v + (1 - v) * g)
+    elif name == "ceiling":
+        ends = (v + 0 * g, v * g)
+    else:
+        ends = (v * g, 1 - v + v * g)
+    series = fitted.series
+    found = maximise_mixture(np.stack(ends, axis=-1), series.correct, series.total)
+    return np.asarray(found.log_likelihood.max(axis=1))
+
+
+def _crossings(
+    profile: Callable[[Array], Array], best: float, low: float, high: float, threshold: float
+) -> tuple[float, float, bool, bool]:
+    """Return where the profile falls below the threshold on either side, and if it never does."""
+    ends, opens = [], []
+    for limit in (low, high):
+        inside, outside = best, limit
+        if profile(np.array([outside]))[0] >= threshold:
+            ends.append(limit)
+            opens.append(True)
+            continue
+        for _ in range(_ZOOMS):
+            points = np.linspace(inside, outside, _POINTS)
+            below = np.flatnonzero(profile(points[1:]) < threshold)[0] + 1
+            inside, outside = float(points[below - 1]), float(points[below])
+        ends.append((inside + outside) / 2)
+        opens.append(False)
+    return ends[0], ends[1], opens[0], opens[1]
