@@ -112,7 +112,8 @@ def _unless_worse_than_idle(p: Parameters, curves: Curves, tokens: Array) -> Arr
     """Keep a start, or drop it where it is on the brink of overload and thinking hurts."""
     idle = np.zeros_like(tokens)
     started = height(p, curves, queue(p, tokens), p.rate * tokens)
-    return np.where(height(p, curves, queue(p, idle), idle) > started, 0.0, tokens)
+    hurts = height(p, curves, queue(p, idle), idle) > started
+    return np.asarray(np.where(hurts, idle, tokens))
 
 
 def _direction(p: Parameters, look: Tangent) -> Array:
