@@ -74,6 +74,12 @@ from thinkqueue.waiting_time import (
     waiting_time_tail,
     waiting_time_tail_price,
 )
+from thinkqueue.whole_tokens import (
+    IntegerSolution,
+    round_tokens,
+    rounding_loss_bound,
+    solve_integer,
+)
 from thinkqueue.workload import TaskType, Workload
 
 __all__ = [
@@ -89,6 +95,7 @@ __all__ = [
     "Fifo",
     "FixedPoint",
     "GridSolution",
+    "IntegerSolution",
     "Inversion",
     "MeasurementError",
     "Newton",
@@ -132,12 +139,15 @@ __all__ = [
     "prove_concavity",
     "queueing_price",
     "read_measurements",
+    "round_tokens",
+    "rounding_loss_bound",
     "sensitivity",
     "service_time",
     "simulate",
     "simulate_difference",
     "solve",
     "solve_grid",
+    "solve_integer",
     "strong_concavity_modulus",
     "system_time_quantile",
     "system_time_tail",

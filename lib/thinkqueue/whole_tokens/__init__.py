@@ -1,0 +1,6 @@
+"""Whole tokens and menus of effort levels: rounding, its price, and the exact optimum."""
+
+from thinkqueue.whole_tokens.integer import IntegerSolution, solve_integer
+from thinkqueue.whole_tokens.rounding import round_tokens, rounding_loss_bound
+
+__all__ = ["IntegerSolution", "round_tokens", "rounding_loss_bound", "solve_integer"]

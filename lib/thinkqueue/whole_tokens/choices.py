@@ -1,0 +1,269 @@
+"""The budgets that may be given: whole numbers of tokens, or the entries of a menu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import wrightomega
+
+from thinkqueue.errors import WorkloadError
+from thinkqueue.workload import Array, Workload
+
+Index = NDArray[np.int64]
+
+Menu = ArrayLike | Sequence[ArrayLike]
+"""Allowed budgets: one list for all types, or a list for each."""
+
+LARGEST_BUDGET = 2.0**53 - 1
+"""Above this a float64 cannot tell whole numbers apart."""
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Choices:
+    r"""What each type may be given, by position in an increasing list.
+
+    Attributes
+    ----------
+    workload : Workload
+        The workload.
+    count : ndarray of int64, (N,)
+        How many budgets each type may choose from.
+    table : ndarray, (N, max count) or None
+        The budgets, padded on the right with infinity; None where position and budget are the same
+        because all whole numbers are allowed.
+    """
+
+    workload: Workload
+    count: Index
+    table: Array | None
+
+    @classmethod
+    def of(cls, workload: Workload, menu: Menu | None = None) -> Choices:
+        """Read a menu, or allow all whole numbers up to the caps.
+
+        Parameters
+        ----------
+        workload : Workload
+            Its ``max_tokens`` cut the lists.
+        menu : sequence of int, or a sequence of those for each type, optional
+            The allowed budgets.
+
+        Raises
+        ------
+        WorkloadError
+            If an entry is no whole number of at least 0, or nothing is left for some type.
+        """
+        if menu is None:
+            top = np.floor(np.minimum(workload.max_tokens, LARGEST_BUDGET))
+            return cls(workload, top.astype(np.int64) + 1, None)
+        rows = [
+            _allowed(workload, k, entries) for k, entries in enumerate(_per_type(workload, menu))
+        ]
+        count = np.array([len(row) for row in rows], dtype=np.int64)
+        table = np.full((len(rows), int(count.max())), np.inf)
+        for k, row in enumerate(rows):
+            table[k, : len(row)] = row
+        return cls(workload, count, table)
+
+    def tokens(self, index: Index) -> Array:
+        """Return the budgets at positions, (..., N)."""
+        if self.table is None:
+            return index.astype(np.float64)
+        return np.asarray(self.table[np.arange(len(self.count)), index])
+
+    def row(self, k: int, positions: Index) -> Array:
+        """Return the budgets of one type at several positions, (P,)."""
+        if self.table is None:
+            return positions.astype(np.float64)
+        return np.asarray(self.table[k, positions])
+
+    def position(self, tokens: Array) -> Index:
+        """Return the position of the largest budget that is at most this one, 0 if none is."""
+        if self.table is None:
+            index = np.floor(tokens)
+        else:
+            index = (self.table <= tokens[:, None]).sum(axis=1) - 1.0
+        return np.clip(index, 0, self.count - 1).astype(np.int64)
+
+    def worth(self, tokens: Array) -> Array:
+        r"""Return :math:`\alpha w_k \pi_k p_k`, what the answers of each type are worth, in s."""
+        w = self.workload
+        stake = w.accuracy_weight * w.weight * w.share
+        return np.asarray(stake * (w.baseline - w.gain * np.expm1(-w.rate * tokens)))
+
+    def service(self, tokens: Array) -> Array:
+        """Return the service times, in s."""
+        return np.asarray(self.workload.base_time + self.workload.time_per_token * tokens)
+
+    def objective(self, index: Index) -> Array:
+        """Return J at positions, (..., N) → (...); minus infinity where the queue is unstable."""
+        tokens, share = self.tokens(index), self.workload.share
+        s = self.service(tokens)
+        m, second = (share * s).sum(axis=-1), (share * s**2).sum(axis=-1)
+        return self.combine(self.worth(tokens).sum(axis=-1), m, second)
+
+    def combine(self, worth: Array, m: Array, second: Array) -> Array:
+        """Return J from the worth of all answers and the two moments of the service time."""
+        rate = self.workload.arrival_rate
+        y = 1 - rate * np.asarray(m)
+        stable = y > 0
+        time = m + rate * second / (2 * np.where(stable, y, 1.0))
+        return np.where(stable, worth - time, -np.inf)
+
+    def magnitude(self, index: Index) -> float:
+        r"""Return the size of the terms of J at stable positions, as rounding sees them.
+
+        That of :math:`y = 1 - \lambda m` is absolute, so the waiting time counts :math:`1/y` times.
+        """
+        tokens, w = self.tokens(index), self.workload
+        s = self.service(tokens)
+        m, second = float((w.share * s).sum()), float((w.share * s**2).sum())
+        y = 1 - w.arrival_rate * m
+        return float(self.worth(tokens).sum()) + m + w.arrival_rate * second / (2 * y * y)
+
+    def lagrangian(self, index: Index, price: float, burden: float) -> Array:
+        r"""Return each type's share of J at a fixed load.
+
+        .. math:: g_k(\ell) = \alpha w_k\pi_k p_k(\ell) - (1 + \mu)\,\pi_k s_k - \tau\,\pi_k s_k^2
+
+        Parameters
+        ----------
+        index : ndarray of int64, (N,)
+            Positions.
+        price : float
+            :math:`\mu`, the multiplier of the load.
+        burden : float
+            :math:`\tau = \lambda/(2y)`, the price of a squared second.
+        """
+        tokens = self.tokens(index)
+        s = self.service(tokens)
+        return self.worth(tokens) - self.workload.share * (s * (1 + price) + burden * s**2)
+
+    def best(self, price: float, burden: float) -> Index:
+        r"""Return the positions that maximise :meth:`lagrangian`, type by type.
+
+        The continuous maximiser solves :math:`K e^{-b\ell} = P + Q\ell` by the Wright omega
+        function; the neighbour that is better is then found by comparing, so that an inexact start
+        costs time and never the maximum (the function is concave).
+        """
+        start = self.position(self._continuous_best(price, burden))
+        return self.climb(start, lambda index: self.lagrangian(index, price, burden))
+
+    def climb(self, index: Index, value: Callable[[Index], Array]) -> Index:
+        """Return the positions that maximise a function concave in each type, by steps up.
+
+        Parameters
+        ----------
+        index : ndarray of int64, (N,)
+            Where to start, best close to the maximum.
+        value : callable
+            Positions (N,) → one value a type (N,).
+        """
+        reached = value(index)
+        for way in (1, -1):
+            stride = np.ones_like(index)  # doubles while that leads up, then halves
+            while stride.any():
+                step = np.clip(index + way * stride, 0, self.count - 1)
+                tried = value(step)
+                better = tried > reached
+                index, reached = np.where(better, step, index), np.where(better, tried, reached)
+                stride = np.where(better, 2 * stride, stride // 2)
+        return index
+
+    def window(
+        self, index: Index, keep: Callable[[Index], NDArray[np.bool_]]
+    ) -> tuple[Index, Index]:
+        """Return the first and the last position of the interval around ``index`` that is kept.
+
+        Parameters
+        ----------
+        index : ndarray of int64, (N,)
+            Positions that are kept.
+        keep : callable
+            Positions (N,) → whether they are kept, (N,); true on an interval only.
+        """
+        ends = []
+        for limit in (np.zeros_like(index), self.count - 1):
+            inside, outside = np.where(keep(limit), limit, index), limit
+            while (np.abs(outside - inside) > 1).any():
+                middle = (inside + outside) // 2
+                kept = keep(middle)
+                inside, outside = np.where(kept, middle, inside), np.where(kept, outside, middle)
+            ends.append(inside)
+        return ends[0], ends[1]
+
+    def _continuous_best(self, price: float, burden: float) -> Array:
+        w, log_value = self.workload, self._log_value
+        linear = w.time_per_token * (1 + price + 2 * burden * w.base_time)
+        quadratic = 2 * burden * w.time_per_token**2
+        ratio = w.rate * linear / quadratic
+        log_omega = log_value + np.log(w.rate / quadratic)
+        omega = wrightomega(np.maximum(log_omega + ratio, -700.0))
+        tokens = (np.maximum(log_omega, -700.0) - np.log(omega)) / w.rate
+        tokens = np.clip(tokens, 0, w.max_tokens)
+        value = np.exp(log_value - w.rate * tokens)  # one step of Newton's for what cancelled
+        tokens += (value - linear - quadratic * tokens) / (w.rate * value + quadratic)
+        return np.asarray(np.clip(tokens, 0, w.max_tokens))
+
+    @cached_property
+    def _log_value(self) -> Array:
+        w = self.workload
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(w.accuracy_weight * w.weight * w.gain) + np.log(w.rate))
+
+
+def blur(magnitude: float) -> float:
+    r"""Return how far rounding can take a sum of products from its exact value.
+
+    :math:`256\,\varepsilon` times the sum of the sizes of its terms,
+    :math:`\varepsilon = 2^{-52}`: some 20 roundings in a term, up to 20 + log₂ N half-roundings in
+    the pairwise sums of NumPy, and up to 400 more where a search adds its choices one by one.
+
+    Parameters
+    ----------
+    magnitude : float
+        The sum of the absolute values of the terms.
+    """
+    return 256 * EPSILON * magnitude
+
+
+def _per_type(workload: Workload, menu: Menu) -> list[ArrayLike]:
+    entries = list(menu) if isinstance(menu, Sequence | np.ndarray | range) else [menu]
+    if all(np.ndim(entry) == 0 for entry in entries):
+        return [np.asarray(entries, dtype=np.float64)] * len(workload)
+    if len(entries) != len(workload):
+        raise WorkloadError(
+            f"menu has {len(entries)} lists; it must be one list of budgets for all types, or one "
+            f"for each of the {len(workload)} task types.",
+            parameter="menu",
+            value=len(entries),
+        )
+    return entries
+
+
+def _allowed(workload: Workload, k: int, entries: ArrayLike) -> Array:
+    values = np.unique(np.asarray(entries, dtype=np.float64))
+    bad = ~(np.isfinite(values) & (values >= 0) & (values == np.floor(values)))
+    if bad.any():
+        raise WorkloadError(
+            f"menu offers {values[bad][0]:g} tokens to task type {workload.name(k)!r}; a budget "
+            "must be a whole number of at least 0.",
+            parameter="menu",
+            value=float(values[bad][0]),
+            task=workload.name(k),
+        )
+    kept = values[values <= workload.max_tokens[k]]
+    if not kept.size:
+        raise WorkloadError(
+            f"menu offers task type {workload.name(k)!r} nothing up to its max_tokens of "
+            f"{workload.max_tokens[k]:g}.",
+            parameter="menu",
+            task=workload.name(k),
+        )
+    return np.asarray(kept)

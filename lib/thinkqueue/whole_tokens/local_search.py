@@ -1,0 +1,49 @@
+"""A good allocation to start from: one type at a time, always the best single change."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thinkqueue.whole_tokens.choices import Choices, Index
+
+
+def improve(choices: Choices, index: Index, *, max_moves: int = 1000) -> Index:
+    """Move single types to a neighbouring budget while that raises J; return the positions.
+
+    Parameters
+    ----------
+    choices : Choices
+        The allowed budgets.
+    index : ndarray of int64, (N,)
+        Stable positions to start from.
+    max_moves : int, optional
+        The largest number of moves.
+    """
+    share, index = choices.workload.share, index.copy()
+    here = float(choices.objective(index))
+    for _ in range(max_moves):
+        tokens = choices.tokens(index)
+        s, worth = choices.service(tokens), choices.worth(tokens)
+        m, second, whole = (share * s).sum(), (share * s**2).sum(), worth.sum()
+        best, value = None, here
+        for way in (1, -1):
+            step = np.clip(index + way, 0, choices.count - 1)
+            there = choices.tokens(step)
+            t = choices.service(there)
+            moved = choices.combine(
+                whole + choices.worth(there) - worth,
+                m + share * (t - s),
+                second + share * (t**2 - s**2),
+            )
+            k = int(np.argmax(moved))
+            if moved[k] > value:
+                best, value = (k, int(step[k])), float(moved[k])
+        if best is None:
+            return index
+        trial = index.copy()
+        trial[best[0]] = best[1]
+        confirmed = float(choices.objective(trial))
+        if confirmed <= here:
+            return index
+        index, here = trial, confirmed
+    return index

@@ -1,0 +1,224 @@
+"""The exact integer optimum: brute force, two searches against each other, hard cases, honesty."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from thinkqueue import UnstableError, Workload, objective, solve, utilization
+from thinkqueue.bounds import tangent
+from thinkqueue.whole_tokens import load_search, round_tokens, solve_integer, tangent_search
+from thinkqueue.whole_tokens.choices import Choices, Menu
+from workloads import QWEN, hard_workload, plain_workload
+
+LEVELS = [0, 1024, 8192, 24576]
+
+
+def brute_force(w: Workload, menu: Menu | None = None) -> float:
+    choices = Choices.of(w, menu)
+    every = np.array(list(itertools.product(*(range(n) for n in choices.count))))
+    return float(choices.objective(every).max())
+
+
+def small_case(seed: int) -> tuple[Workload, Menu | None]:
+    """At most a few thousand allocations: a menu of five, or seven whole numbers."""
+    g = np.random.default_rng(seed)
+    types = int(g.integers(1, 6))
+    w = (plain_workload if seed % 2 else hard_workload)(g, types)
+    if seed % 3 == 0:
+        return w.replace(max_tokens=np.minimum(w.max_tokens, 4.0)), None
+    return w, [0, *np.sort(g.choice(30_000, 4)).tolist()]
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_brute_force_agrees(seed: int) -> None:
+    w, menu = small_case(seed)
+    best = brute_force(w, menu)
+    found = solve_integer(w, menu=menu)
+    assert found.proven
+    assert found.objective == pytest.approx(best, rel=1e-12, abs=1e-12)
+    assert found.objective <= best + found.gap
+    assert found.upper_bound >= best
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_the_search_by_load_agrees_on_its_own(seed: int) -> None:
+    w, menu = small_case(seed)
+    choices = Choices.of(w, menu)
+    found = load_search.search(choices, 0 * choices.count, node_limit=10**6)
+    assert found.proven
+    assert found.objective == pytest.approx(brute_force(w, menu), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_two_searches_agree(seed: int) -> None:
+    w = plain_workload(seed, 8)
+    choices = Choices.of(w)
+    ideal = solve(w)
+    start = choices.position(ideal.tokens)
+    reduced = tangent_search.reduce(
+        choices, tangent(w, ideal.tokens), float(choices.objective(start))
+    )
+    first, _, complete = tangent_search.search(choices, reduced, start, node_limit=10**5)
+    second = load_search.search(choices, start, node_limit=10**7)
+    assert complete
+    assert second.proven
+    assert choices.objective(first) == pytest.approx(second.objective, rel=1e-13)
+
+
+@pytest.mark.parametrize("types", [1, 2, 5, 20, 100, 1000])
+def test_whole_tokens_are_proven_at_every_size(types: int) -> None:
+    w = plain_workload(types, types)
+    found = solve_integer(w)
+    ideal = solve(w)
+    assert found.proven
+    assert found.gap <= 1e-9 * abs(found.objective)
+    assert found.objective <= ideal.upper_bound + found.gap
+    assert found.objective >= float(objective(w, round_tokens(w, ideal.tokens))) - found.gap
+    assert float(objective(w, found.tokens)) == pytest.approx(found.objective, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_ten_thousand_types_come_within_a_millionth() -> None:
+    found = solve_integer(plain_workload(7, 10_000))
+    assert found.gap <= 1e-6 * abs(found.objective)
+
+
+@pytest.mark.parametrize("menu", [LEVELS, range(0, 32769, 256)])
+@pytest.mark.parametrize("types", [5, 20, 100])
+def test_menus_are_proven(types: int, menu: Menu) -> None:
+    w = plain_workload(100 + types, types)
+    found = solve_integer(w, menu=menu)
+    assert found.proven
+    assert np.isin(found.tokens, np.asarray(menu)).all()
+    naive = round_tokens(w, solve(w).tokens, menu=menu)
+    assert found.objective >= float(objective(w, naive)) - found.gap
+
+
+def test_no_single_or_double_change_is_better() -> None:
+    w = Workload.from_toml(QWEN)
+    found = solve_integer(w)
+    assert found.proven
+    moves = np.array(list(itertools.product((-1, 0, 1), repeat=len(w))))
+    near = np.maximum(found.tokens + moves, 0)
+    assert objective(w, near).max() <= found.objective + found.gap
+
+
+def test_naive_rounding_to_effort_levels_loses_percents() -> None:
+    losses = []
+    for seed in range(40):
+        w = plain_workload(seed, 5)
+        best = solve_integer(w, menu=LEVELS).objective
+        losses.append(1 - float(objective(w, round_tokens(w, solve(w).tokens, menu=LEVELS))) / best)
+    assert max(losses) > 0.02
+
+
+@pytest.mark.parametrize("seed", range(0, 30, 2))
+def test_hard_workloads_end_with_a_certified_gap(seed: int) -> None:
+    w = hard_workload(seed, 20)
+    found = solve_integer(w, node_limit=200_000)
+    ideal = solve(w, throw=False)
+    assert utilization(w, found.tokens) < 1
+    assert np.isfinite([found.objective, found.upper_bound]).all()
+    assert found.objective <= found.upper_bound
+    assert found.objective - found.gap <= ideal.upper_bound
+
+
+def test_a_node_limit_ends_it_without_a_false_proof() -> None:
+    w = plain_workload(1, 1000)
+    cut = solve_integer(w, node_limit=5_000)
+    whole = solve_integer(w)
+    assert not cut.proven
+    assert cut.upper_bound >= whole.objective
+    assert cut.gap < 1e-5 * abs(cut.objective)
+
+
+def test_equal_types_are_no_trouble() -> None:
+    one = plain_workload(9, 1)
+    w = Workload.from_arrays(
+        share=np.full(6, 1 / 6),
+        gain=one.gain[0],
+        rate=one.rate[0],
+        baseline=0.0,
+        base_time=one.base_time[0],
+        time_per_token=one.time_per_token[0],
+        arrival_rate=one.arrival_rate,
+        accuracy_weight=one.accuracy_weight,
+    )
+    found = solve_integer(w)
+    assert found.proven
+    assert np.ptp(found.tokens) <= 1
+
+
+def test_a_type_that_never_comes_has_no_say() -> None:
+    w = plain_workload(2, 3)
+    wider = Workload.from_arrays(
+        share=[*w.share, 0.0],
+        gain=[*w.gain, 0.3],
+        rate=[*w.rate, 1e-3],
+        baseline=[*w.baseline, 0.0],
+        base_time=[*w.base_time, 0.1],
+        time_per_token=[*w.time_per_token, 0.01],
+        arrival_rate=w.arrival_rate,
+        accuracy_weight=w.accuracy_weight,
+    )
+    found = solve_integer(wider)
+    assert found.proven
+    assert found.tokens[:3].tolist() == solve_integer(w).tokens.tolist()
+
+
+def test_a_cap_of_zero_leaves_one_choice() -> None:
+    w = plain_workload(2, 3).replace(max_tokens=0.0)
+    assert solve_integer(w).tokens.tolist() == [0, 0, 0]
+
+
+def test_without_a_stable_budget_there_is_an_error() -> None:
+    with pytest.raises(UnstableError, match="smallest budgets"):
+        solve_integer(plain_workload(3, 2), menu=[32768])
+
+
+def test_a_bound_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: without the bend a cell excludes what it must not."""
+    monkeypatch.setattr(load_search, "_bend", lambda left, right: -1e9)
+    monkeypatch.setattr(
+        load_search, "_chord", lambda left, right, a, b: np.minimum(left.bound - a, right.bound - b)
+    )
+    wrong = 0
+    for seed in range(40):
+        w, menu = small_case(seed)
+        choices = Choices.of(w, menu)
+        found = load_search.search(choices, 0 * choices.count, node_limit=10**5)
+        wrong += found.objective < brute_force(w, menu) * (1 - 1e-9) - 1e-9
+    assert wrong > 0
+
+
+def test_scip_agrees() -> None:
+    scip = pytest.importorskip("pyscipopt")
+    w = plain_workload(11, 3).replace(max_tokens=60.0, rate=[0.05, 0.1, 0.2], arrival_rate=0.5)
+    model = scip.Model()
+    model.hideOutput()
+    ell = [model.addVar(vtype="I", lb=0, ub=60) for _ in range(3)]
+    s = [w.base_time[k] + w.time_per_token[k] * ell[k] for k in range(3)]
+    m = scip.quicksum(w.share[k] * s[k] for k in range(3))
+    square = scip.quicksum(w.share[k] * s[k] * s[k] for k in range(3))
+    wait, worth = model.addVar(lb=0, ub=None), model.addVar(lb=None, ub=None)
+    model.addCons(2 * (1 - w.arrival_rate * m) * wait >= w.arrival_rate * square)
+    model.addCons(w.arrival_rate * m <= 0.999)
+    stake = w.accuracy_weight * w.weight * w.share
+    model.addCons(
+        worth
+        <= scip.quicksum(
+            stake[k] * (w.baseline[k] + w.gain[k] - w.gain[k] * scip.exp(-w.rate[k] * ell[k]))
+            for k in range(3)
+        )
+    )
+    model.setParam("limits/time", 20)
+    model.setParam("limits/gap", 1e-9)
+    model.setObjective(worth - m - wait, "maximize")
+    model.optimize()
+    tokens = np.round([model.getVal(x) for x in ell])
+    found = solve_integer(w)
+    assert float(objective(w, tokens)) <= found.objective + found.gap
+    assert model.getDualbound() >= found.objective * (1 - 1e-5)
