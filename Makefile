@@ -1,6 +1,6 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
 # test   checks everything                  bench measures                lock  renews the lock
-# reference accepts the values that the chapters state now      picture renews the README's picture
+# pdf    prints the book               picture renews the README's     reference accepts the stated values
 # Every target may be called again at any time and is quick when there is nothing to do.
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-header --no-emit-index-url
 
 .DEFAULT_GOAL := book
-.PHONY: setup book picture reference test bench lock clean
+.PHONY: setup book pdf picture reference test bench lock clean
 
 setup: $(READY)
 
@@ -41,6 +41,9 @@ $(UV):
 
 book: $(READY)
 	$(BIN)/python -m thinkqueue.book build
+
+pdf: $(READY)
+	$(BIN)/python -m thinkqueue.book pdf
 
 picture: $(READY)
 	$(BIN)/python -m thinkqueue.book picture

@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
+from thinkqueue.book.building import BROWSERS
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
 PAGES = (*Book(ROOT).pages, "index", "search", "genindex")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHONE, DESK = (390, 844), (1280, 900)
 
 

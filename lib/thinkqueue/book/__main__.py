@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from thinkqueue.book.building import BookError, build, renew_picture, renew_reference
+from thinkqueue.book.building import BookError, build, print_pdf, renew_picture, renew_reference
 from thinkqueue.book.execution import CellError
 from thinkqueue.book.layout import Book
 from thinkqueue.book.publishing import pages_address
@@ -49,6 +49,18 @@ def picture_command(root: Root = Path()) -> None:
     except (BookError, CellError, FileNotFoundError, ValueError) as error:
         _fail(error)
     typer.echo(f"Wrote {path.relative_to(book.root)}.")
+
+
+@app.command("pdf")
+def pdf_command(root: Root = Path()) -> None:
+    """Print the whole book into one PDF."""
+    book = Book(root.resolve())
+    try:
+        build(book, Console(stderr=True))
+        path = print_pdf(book)
+    except (BookError, CellError, FileNotFoundError, ValueError) as error:
+        _fail(error)
+    typer.echo(f"The book is printed: {path.as_uri()}")
 
 
 @app.command("public")

@@ -30,6 +30,9 @@ from thinkqueue.book.values import Stated
 #: Left in the folder of a whole book, with the hash of all that it was built from.
 WHOLE = ".whole"
 
+#: Names under which a Chromium is found.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
 
 class BookError(RuntimeError):
     """A book that cannot be built, and why."""
@@ -87,6 +90,39 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
         return reference.renew(book, _stated_values(book, progress, task))
 
 
+def print_pdf(book: Book) -> Path:
+    """Print the whole book, which is built already, into one PDF with the Chromium found.
+
+    Parameters
+    ----------
+    book
+        The book.
+
+    Raises
+    ------
+    BookError
+        If there is no Chromium, or it prints nothing.
+    """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        message = "printing needs a Chromium: install one of " + ", ".join(BROWSERS)
+        raise BookError(message)
+    target = book.build / "thinking-while-others-wait.pdf"
+    with _alone(book), _built_aside(book, "singlehtml") as built:
+        page = built.joinpath(f"{book.pages[0]}.html")
+        # fmt: off
+        command = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
+            "--virtual-time-budget=60000", f"--print-to-pdf={target}", page.as_uri(),
+        ]
+        # fmt: on
+        target.unlink(missing_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not target.is_file():
+            raise BookError(done.stderr.strip() or "Chromium printed nothing")
+    return target
+
+
 def renew_picture(book: Book) -> Path:
     """Copy the first figure of the first page out of the built book, on a white ground.
 
@@ -141,23 +177,30 @@ def _hold_to_reference(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -
 
 
 def _build_pages(book: Book, current: str) -> None:
+    with _built_aside(book, "html") as built:
+        (built / WHOLE).write_text(current, encoding="utf-8")
+        _replace(book.html, built)
+
+
+@contextlib.contextmanager
+def _built_aside(book: Book, builder: str) -> Iterator[Path]:
+    """Build pages without faults in a place that is gone afterwards."""
     stage = book.build / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     # fmt: off
     command = [
         sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
-        "build", str(book.root), "--path-output", str(stage),
+        "build", str(book.root), "--path-output", str(stage), "--builder", builder,
         "--all", "-W", "-n", "--keep-going", "-q",
     ]
     # fmt: on
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        built = stage / "_build" / "html"
-        if done.returncode != 0 or not (built / "index.html").is_file():
+        built = stage / "_build" / builder
+        if done.returncode != 0 or not any(built.glob("*.html")):
             message = "the pages have faults, and the book was left as it was:\n" + _faults(done)
             raise BookError(message)
-        (built / WHOLE).write_text(current, encoding="utf-8")
-        _replace(book.html, built)
+        yield built
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

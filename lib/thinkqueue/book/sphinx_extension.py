@@ -295,8 +295,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     shutil.copyfile(str(script), target)
     for page in app.env.found_docs:
         path = Path(app.outdir, f"{page}.html")
-        text = path.read_text(encoding="utf-8")
-        path.write_text(_SOURCE_LINK.sub(r"\1 download", text), encoding="utf-8")
+        if path.is_file():  # a book on one page has but one
+            text = path.read_text(encoding="utf-8")
+            path.write_text(_SOURCE_LINK.sub(r"\1 download", text), encoding="utf-8")
     content = manifest(Book(Path(app.srcdir)))
     content["run_seconds"] = dict(_run_times(app.env))
     text = json.dumps(content, indent=1) + "\n"
