@@ -167,7 +167,7 @@ def unskewed(t: float, skew: Array) -> Array:
     skew : ndarray
         q of each mean.
     """
-    q = np.where(np.abs(skew) < 1e-6, 1e-6, skew)
+    q = np.copysign(np.maximum(np.abs(skew), 1e-6), skew)
     return np.asarray(3 / q * (np.cbrt(1 + q * (t - q / 6)) - 1))
 
 

@@ -1,0 +1,215 @@
+"""The simulation against theory, against other simulators, and against a theory that is wrong."""
+
+import importlib
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import thinkqueue as tq
+from workloads import QWEN
+
+door = importlib.import_module("thinkqueue.simulation.simulate")
+
+WORKLOAD = tq.Workload.from_toml(QWEN)
+TOKENS = tq.solve(WORKLOAD).tokens
+MEAN, SQUARE = (float(moment) for moment in tq.moments(WORKLOAD, TOKENS))
+
+
+def at_load(load):
+    return WORKLOAD.replace(arrival_rate=load / MEAN)
+
+
+def hits(load, jobs, seeds, truth):
+    """How often the intervals of the mean system time hold what some formula says."""
+    workload = at_load(load)
+    said = truth(workload)
+    runs = (tq.simulate(workload, TOKENS, jobs=jobs, seed=seed) for seed in seeds)
+    return sum(run.mean_system_time.covers(said) for run in runs)
+
+
+# near saturation busy cycles are long and few, so runs must be longer to be judged by a theorem
+# about many of them
+LOADS = {0.1: 20_000, 0.5: 20_000, 0.8: 50_000, 0.95: 200_000}
+
+
+@pytest.mark.slow
+def test_two_thousand_intervals_hold_the_exact_mean_as_often_as_they_claim():
+    seeds = 500
+    found = {
+        load: hits(load, jobs, range(seeds), lambda w: float(tq.mean_system_time(w, TOKENS)))
+        for load, jobs in LOADS.items()
+    }
+    assert abs(sum(found.values()) / (seeds * len(LOADS)) - 0.95) < 0.02, found
+    # 500 seeds a load: three standard deviations of the count are 2.9 %
+    assert all(abs(count / seeds - 0.95) < 0.03 for count in found.values()), found
+
+
+def exponential_service(workload):
+    """M/M/1: right if service times were exponential, wrong for a mixture of constants."""
+    return MEAN / (1 - workload.arrival_rate * MEAN)
+
+
+def without_variance(workload):
+    """M/D/1: the square of the mean where the mean of the square belongs."""
+    rho = workload.arrival_rate * MEAN
+    return MEAN + rho * MEAN / (2 * (1 - rho))
+
+
+@pytest.mark.parametrize("wrong", [exponential_service, without_variance])
+@pytest.mark.parametrize("load", [0.5, 0.8])
+def test_a_wrong_formula_fails_the_same_test(wrong, load):
+    assert hits(load, LOADS[load], range(20), wrong) <= 2
+
+
+@pytest.mark.parametrize("load", [0.3, 0.8])
+def test_loads_second_moments_and_types_agree_with_theory(load):
+    workload = at_load(load)
+    run = tq.simulate(workload, TOKENS, jobs=400_000, seed=11, level=0.999)
+    waiting = float(tq.mean_waiting_time(workload, TOKENS))
+    third = float(workload.share @ tq.service_time(workload, TOKENS) ** 3)
+    # Takács: E[W²] = 2 E[W]² + λ E[S³] / (3 (1 − ρ))
+    squared = 2 * waiting**2 + workload.arrival_rate * third / (3 * (1 - load))
+    assert run.utilization.covers(load)
+    assert run.mean_waiting_time.covers(waiting)
+    assert run.mean_squared_waiting_time.covers(squared)
+    assert run.mean_squared_system_time.covers(squared + 2 * waiting * MEAN + SQUARE)
+    for k, service in enumerate(tq.service_time(workload, TOKENS)):
+        assert run.per_type.mean_system_time[k].covers(waiting + service)
+    assert run.cross_check.covers(waiting + MEAN)
+    assert run.cycles / run.queries == pytest.approx(1 - load, rel=0.02)
+
+
+def test_quantiles_are_those_of_the_exact_single_type_queue():
+    # M/D/1: P(W ≤ t) = (1−ρ) Σ_{j ≤ t/s} (−λ(t − js))^j / j! e^{λ(t − js)}
+    workload = tq.Workload.from_arrays(
+        share=[1.0], gain=[0.5], rate=[1e-3], baseline=[0.0], base_time=[10.0],
+        time_per_token=[0.01], arrival_rate=0.05, accuracy_weight=1.0,
+    )  # fmt: skip
+    run = tq.simulate(workload, [0.0], jobs=2_000_000, seed=3, level=0.999)
+    t = np.array([run.waiting_quantiles[p].value for p in run.waiting_quantiles])
+    j = np.arange(60)
+    from scipy.special import gammaln
+
+    back = 0.05 * (t[:, None] - 10.0 * j)
+    inside = back >= 0
+    size = np.exp(j * np.log(np.where(inside, np.maximum(back, 1e-300), 1)) - gammaln(j + 1) + back)
+    series = np.where(inside, (-1.0) ** j * size, 0).sum(1) * 0.5
+    expected = np.array(list(run.waiting_quantiles))
+    np.testing.assert_allclose(series[1:], expected[1:], atol=2e-3)
+
+
+def test_the_result_is_the_same_whatever_the_workers():
+    asked = {"jobs": 5000, "seed": 5, "replications": 5}
+    alone = tq.simulate(WORKLOAD, TOKENS, **asked)
+    with ThreadPoolExecutor(3) as threads, ProcessPoolExecutor(2) as processes:
+        others = [tq.simulate(WORKLOAD, TOKENS, **asked, executor=e) for e in (threads, processes)]
+    for other in others:
+        assert other.mean_system_time == alone.mean_system_time
+        assert other.utilization == alone.utilization
+        assert other.quantiles == alone.quantiles
+        assert other.cross_check == alone.cross_check
+        np.testing.assert_array_equal(
+            other.per_type.mean_system_time.low, alone.per_type.mean_system_time.low
+        )
+
+
+def test_replications_are_the_same_runs_pooled():
+    one = tq.simulate(WORKLOAD, TOKENS, jobs=5000, seed=5)
+    three = tq.simulate(WORKLOAD, TOKENS, jobs=5000, seed=5, replications=3)
+    assert 3 * 5000 <= three.queries < 3 * 5600
+    assert one.mean_system_time != three.mean_system_time
+    again = tq.simulate(WORKLOAD, TOKENS, jobs=5000, seed=5)
+    assert one.mean_system_time == again.mean_system_time
+    assert three.mean_system_time.half_width < one.mean_system_time.half_width
+
+
+def test_the_run_stops_when_the_interval_is_narrow_enough():
+    run = tq.simulate(WORKLOAD, TOKENS, jobs=10_000_000, seed=2, half_width=2.0)
+    assert run.mean_system_time.half_width <= 2.0
+    assert 2048 <= run.queries < 1_000_000
+    capped = tq.simulate(WORKLOAD, TOKENS, jobs=4096, seed=2, half_width=1e-6)
+    assert 4096 <= capped.queries < 4700
+
+
+def test_an_interruption_returns_what_was_gathered(monkeypatch):
+    advance, calls = door._advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        advance(*arguments)
+
+    monkeypatch.setattr(door, "_advance", interrupted)
+    run = tq.simulate(WORKLOAD, TOKENS, jobs=1_000_000, seed=2, half_width=1e-9)
+    assert run.interrupted
+    assert run.queries == 4 * 2048
+    assert np.isfinite(run.mean_system_time.half_width)
+    monkeypatch.setattr(door, "_advance", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tq.simulate(WORKLOAD, TOKENS, jobs=1000, seed=2)
+
+
+def test_memory_does_not_grow_with_the_run():
+    import pickle
+
+    from thinkqueue.simulation.replication import Replication, Source
+    from thinkqueue.simulation.streams import spawn_states
+
+    service = np.asarray(tq.service_time(WORKLOAD, TOKENS))
+    source = Source.of(
+        WORKLOAD.share, service, np.full(5, np.inf), WORKLOAD.arrival_rate, tq.Fifo(), 1
+    )
+    run = Replication(source, spawn_states(1, 1)[0], 64)
+    sizes = [len(pickle.dumps(run.advance(jobs))) for jobs in (100_000, 1_000_000, 10_000_000)]
+    # between 32 and 63 batches are kept, each with the bins that it has filled
+    assert sizes[2] < 2.5 * sizes[0]
+
+
+def test_deadlines_and_progress(capsys):
+    service = np.asarray(tq.service_time(WORKLOAD, TOKENS))
+    run = tq.simulate(
+        WORKLOAD, TOKENS, jobs=100_000, seed=1, deadlines=service + 1e-9, progress=True
+    )
+    # a query is late iff it waits, and it waits iff it finds the server busy
+    load = float(tq.utilization(WORKLOAD, TOKENS))
+    np.testing.assert_allclose(run.per_type.late.value, load, atol=0.02)
+    assert "queries" in capsys.readouterr().err
+
+
+def test_very_many_types_need_no_object_each():
+    n = 200_000
+    workload = tq.Workload.from_arrays(
+        share=np.full(n, 1 / n), gain=np.full(n, 0.5), rate=np.full(n, 1e-3), baseline=np.zeros(n),
+        base_time=np.linspace(1, 3, n), time_per_token=np.full(n, 0.01), arrival_rate=0.25,
+        accuracy_weight=1.0,
+    )  # fmt: skip
+    run = tq.simulate(workload, np.zeros(n), jobs=100_000, seed=1, level=0.999)
+    assert run.mean_system_time.covers(float(tq.mean_system_time(workload, np.zeros(n))))
+    assert np.isfinite(run.per_type.mean_system_time.value).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"jobs": 0}, "jobs"),
+        ({"jobs": 10.5}, "jobs"),
+        ({"replications": 0}, "replications"),
+        ({"servers": -1}, "servers"),
+        ({"level": 1.0}, "level"),
+        ({"probabilities": [0.5, 1.0]}, "probabilities"),
+        ({"deadlines": [1.0, 2.0]}, "deadlines"),
+        ({"discipline": tq.NonPreemptivePriority([0, 1])}, "order"),
+    ],
+)
+def test_the_door_names_what_it_refuses(changes, named):
+    with pytest.raises(tq.WorkloadError, match=named):
+        tq.simulate(WORKLOAD, TOKENS, **{"jobs": 100, "seed": 1, **changes})
+
+
+def test_an_unstable_queue_is_refused():
+    with pytest.raises(tq.UnstableError) as caught:
+        tq.simulate(at_load(1.01), TOKENS, jobs=100, seed=1)
+    assert caught.value.utilization == pytest.approx(1.01)
+    tq.simulate(at_load(1.01), TOKENS, jobs=100, seed=1, servers=2)
