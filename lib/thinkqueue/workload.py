@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import tomli_w
@@ -18,6 +20,7 @@ from thinkqueue.accuracy import Saturating
 from thinkqueue.errors import WorkloadError
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 
 DEFAULT_MAX_TOKENS = 32768
 LARGEST, SMALLEST = 1e30, 1e-30
@@ -201,7 +204,7 @@ class Workload:
     def __init__(
         self, tasks: Iterable[TaskType], *, arrival_rate: float, accuracy_weight: float
     ) -> None:
-        types = list(tasks)
+        types = _sequence("tasks", tasks)
         for index, task in enumerate(types):
             if not isinstance(task, TaskType):
                 raise WorkloadError(
@@ -209,6 +212,14 @@ class Workload:
                     parameter="tasks",
                     value=task,
                     task=index,
+                )
+            if not isinstance(task.accuracy, Saturating):
+                raise WorkloadError(
+                    f"accuracy of task type {task.name!r} is {task.accuracy!r}; "
+                    "it must be a Saturating.",
+                    parameter="accuracy",
+                    value=task.accuracy,
+                    task=task.name,
                 )
         curves = [task.accuracy for task in types]
         self._fill(
@@ -449,7 +460,8 @@ class Workload:
         """Check everything and set it: the one door by which values come in."""
         put = object.__setattr__
         size = np.size(_floats("share", columns["share"]))
-        put(self, "_names", _checked_names(names, size))
+        if not size:
+            raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
         for field, *_ in _RANGES:
             values = _floats(field, columns[field])
             if values.ndim > 1 or values.size not in (1, size):
@@ -462,8 +474,7 @@ class Workload:
             values = np.array(np.broadcast_to(values, (size,)))
             values.flags.writeable = False
             put(self, field, values)
-        if not size:
-            raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
+        put(self, "_names", _checked_names(names, size))
         for name, value in (("arrival_rate", arrival_rate), ("accuracy_weight", accuracy_weight)):
             number = _floats(name, value)
             if number.ndim:
@@ -591,19 +602,41 @@ def _restore(cls: type[Workload], fields: dict[str, Any], names: Any) -> Workloa
 
 
 def _floats(parameter: str, values: ArrayLike) -> Array:
+    """Return an array of floats; texts, truth values and None are no numbers here."""
+    if isinstance(values, np.ndarray) and values.dtype == np.float64:
+        return values
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise WorkloadError(
-            f"{parameter} is {values!r}; it must be a number or an array of numbers.",
-            parameter=parameter,
-            value=values,
-        ) from None
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and all(isinstance(x, Real) for x in array.flat):
+            array = array.astype(np.float64)  # integers that no machine word holds, fractions
+        if array.dtype.kind in "iuf" or not array.size:
+            return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise WorkloadError(
+        f"{parameter} is {reprlib.repr(values)}; it must be a number or an array of numbers.",
+        parameter=parameter,
+        value=values,
+    )
 
 
-def _checked_names(names: Sequence[str] | None, size: int) -> tuple[str, ...] | None:
+def _sequence(parameter: str, values: Iterable[T]) -> tuple[T, ...]:
+    try:
+        if not isinstance(values, str | bytes):
+            return tuple(values)
+    except TypeError:
+        pass
+    raise WorkloadError(
+        f"{parameter} is {reprlib.repr(values)}; it must be a list.",
+        parameter=parameter,
+        value=values,
+    )
+
+
+def _checked_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | None:
     if names is None:
         return None
+    names = _sequence("names", names)
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise WorkloadError(
@@ -618,14 +651,14 @@ def _checked_names(names: Sequence[str] | None, size: int) -> tuple[str, ...] | 
             f"There are {len(names)} names for {size} task types.", parameter="names", value=names
         )
     if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
+        twice = next(name for name in names if names.count(name) > 1)
         raise WorkloadError(
             f"Two task types are called {twice!r}; give each its own name.",
             parameter="name",
             value=twice,
             task=twice,
         )
-    return tuple(names)
+    return names
 
 
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
