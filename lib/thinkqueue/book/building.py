@@ -109,7 +109,9 @@ def print_pdf(book: Book) -> Path:
         raise BookError(message)
     target = book.build / "thinking-while-others-wait.pdf"
     with _alone(book), _built_aside(book, "singlehtml") as built:
-        page = built.joinpath(f"{book.pages[0]}.html")
+        # its links start from the top folder
+        page = built / "printed.html"
+        (built / f"{book.pages[0]}.html").rename(page)
         # fmt: off
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
@@ -197,7 +199,7 @@ def _built_aside(book: Book, builder: str) -> Iterator[Path]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         built = stage / "_build" / builder
-        if done.returncode != 0 or not any(built.glob("*.html")):
+        if done.returncode != 0:
             message = "the pages have faults, and the book was left as it was:\n" + _faults(done)
             raise BookError(message)
         yield built
