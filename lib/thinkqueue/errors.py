@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thinkqueue.grid import GridSolution
     from thinkqueue.solution import Solution
 
 
@@ -56,10 +57,11 @@ class NotConvergedError(ThinkQueueError):
 
     Attributes
     ----------
-    solution : Solution
-        The best allocation found, with its status and its (still valid) certified gap.
+    solution : Solution or GridSolution
+        The best allocation found, with its status and its (still valid) certified gap; from
+        :func:`~thinkqueue.solve_grid` the whole grid.
     """
 
-    def __init__(self, message: str, *, solution: Solution) -> None:
+    def __init__(self, message: str, *, solution: Solution | GridSolution) -> None:
         super().__init__(message)
         self.solution = solution

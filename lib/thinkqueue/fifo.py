@@ -40,7 +40,9 @@ class Queue:
 
 def total(left: Array, right: Array) -> Array:
     """Sum a product over the task types and keep the axis, so that the result broadcasts."""
-    return np.vecdot(left, right)[..., None]
+    if left.ndim == right.ndim == 1:
+        return np.asarray(np.vecdot(left, right))[..., None]
+    return np.asarray(np.einsum("...k,...k->...", left, right))[..., None]
 
 
 def queue(parameters: Parameters, tokens: Array) -> Queue:

@@ -13,7 +13,7 @@ from thinkqueue.solution import Status
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import FIELDS, Array, Grid, Workload, check_ranges
 
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 """How many numbers an array of a block may have: what stays in a core's cache."""
 MAX_STEPS = 200
 
@@ -90,7 +90,14 @@ def solve_grid(
     grid, shape = rows_of(workload, parameters)
     size, types = int(np.prod(shape)), len(workload)
     result = GridSolution(
-        np.zeros((size, types)), *np.zeros((6, size)), np.ones(size, dtype=np.bool_)
+        tokens=np.zeros((size, types)),
+        objective=np.zeros(size),
+        upper_bound=np.zeros(size),
+        gap=np.zeros(size),
+        utilization=np.zeros(size),
+        mean_system_time=np.zeros(size),
+        mean_accuracy=np.zeros(size),
+        stable=np.ones(size, dtype=np.bool_),
     )
     height = max(1, BLOCK // types)
     for first in range(0, size, height):
@@ -187,10 +194,12 @@ def select(grid: Grid, rows: NDArray[np.intp]) -> Grid:
     rows : ndarray of int
         Which ones.
     """
-    chosen = {f.name: _pick(getattr(grid, f.name), rows) for f in fields(grid)}
-    # one parameter of full height, so that every array made from it has a row for each workload
-    chosen["arrival_rate"] = np.broadcast_to(chosen["arrival_rate"], (len(rows), 1))
-    return Grid(**chosen)
+    chosen = {f.name: np.asfortranarray(_pick(getattr(grid, f.name), rows)) for f in fields(grid)}
+    # one parameter of full size, column by column: arrays made from it have a row for each
+    # workload, and the workloads and not the few types are the inner loop of every operation
+    full = np.empty((len(rows), grid.weight.shape[-1]), order="F")
+    full[:] = chosen["weight"]
+    return Grid(**(chosen | {"weight": full}))
 
 
 def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSolution) -> None:
@@ -225,7 +234,7 @@ def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSol
         _finish(grid, rows if ended else rows[~undone], result)
         if ended:
             return
-        rows, tokens = rows[undone], look.tokens[undone]
+        rows, tokens = rows[undone], np.asfortranarray(look.tokens[undone])
 
 
 def _finish(grid: Grid, rows: NDArray[np.intp], result: GridSolution) -> None:

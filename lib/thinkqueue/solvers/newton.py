@@ -21,18 +21,23 @@ written as a sum of positive terms, so that it stays exact as :math:`\rho \to 1`
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thinkqueue.bounds import Curves, Tangent, height, tangent
 from thinkqueue.fifo import queue, total
 from thinkqueue.solution import Status
 from thinkqueue.workload import FIELDS, Array, Grid, Parameters
 
+T = TypeVar("T")
+
 SAMPLE, SAMPLE_STEPS = 4096, 8
-ACTIVE_SET_ROUNDS = 16
+FEW_ROUNDS, MANY_ROUNDS = 4, 16
 HALVINGS = 60
 RESOLUTION = 1e-13
 """Relative to J, what a comparison of two objectives in double precision is trusted to resolve."""
@@ -86,7 +91,8 @@ def _first_guess(p: Parameters, curves: Curves) -> Array:
     The sample's moments give prices :math:`q(s) = \mu + \nu s`. With :math:`\mu, \nu` fixed, the
     condition :math:`u_k = 0` is one convex equation a type, which Newton solves from below.
     """
-    idle = np.zeros(np.broadcast_shapes(np.shape(p.share), np.shape(curves.log_value)))
+    # column by column, so that in a grid the workloads and not the types are the inner loop
+    idle = np.zeros(np.broadcast_shapes(p.share.shape, curves.log_value.shape), order="F")
     if idle.ndim > 1 or idle.size < 8 * SAMPLE:
         return idle
     every = slice(None, None, idle.size // SAMPLE)
@@ -118,14 +124,40 @@ def _unless_worse_than_idle(p: Parameters, curves: Curves, tokens: Array) -> Arr
 
 def _direction(p: Parameters, look: Tangent) -> Array:
     r"""Maximise the model :math:`g^\top d - \tfrac12 d^\top H d` over the box that
-    :math:`\ell + d` may lie in, :math:`H` being diagonal plus rank two.
+    :math:`\ell + d` may lie in; in a grid, workloads that need another attempt make it alone.
     """
-    s, c = look.queue.s, p.time_per_token
-    pressure = p.arrival_rate / look.queue.y
-    # the secant curvature c q b (e^u − 1)/u: c q b at u = 0, nothing at u = −∞
+    d, settled = _diagonal_plus_rank_two(p, look, FEW_ROUNDS)
+    if not settled.all():
+        for attempt in (partial(_diagonal_plus_rank_two, rounds=MANY_ROUNDS), _cautious):
+            if d.ndim == 1:
+                d, settled = attempt(p, look)
+            else:
+                rest = ~settled[:, 0]
+                d[rest], settled[rest] = attempt(_rows(p, rest), _rows(look, rest))
+            if settled.all():
+                break
+    return d
+
+
+def _secant_curvature(p: Parameters, look: Tangent) -> Array:
+    r"""Return :math:`c q b\,(e^u - 1)/u`: c q b at :math:`u = 0`, nothing at minus infinity."""
     flat = look.surplus == 0
     bend = (look.slope + look.cost * flat) * p.rate
     bend /= look.surplus + flat
+    return np.asarray(bend)
+
+
+def _diagonal_plus_rank_two(
+    p: Parameters, look: Tangent, rounds: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    r"""Maximise the model for a guess of who is clipped, until the guess proves right.
+
+    At the prices :math:`\omega + \tau s` of a second, each type's step is its parabola's top,
+    clipped; the prices solve the 2 × 2 system of the types that are not.
+    """
+    s, c = look.queue.s, p.time_per_token
+    pressure = p.arrival_rate / look.queue.y
+    bend = _secant_curvature(p, look)
     diagonal = bend + pressure * c**2
     low, high = -look.tokens, p.max_tokens - look.tokens
 
@@ -139,7 +171,7 @@ def _direction(p: Parameters, look: Tangent) -> Array:
     prices, tilt = np.zeros_like(pressure), np.zeros_like(pressure)
     settled = np.zeros_like(pressure, dtype=bool)
     below = above = None
-    for _ in range(ACTIVE_SET_ROUNDS):
+    for _ in range(rounds):
         d = lone - prices * give
         d -= tilt * give_s
         last, below, above = (below, above), d <= low, d >= high
@@ -148,7 +180,7 @@ def _direction(p: Parameters, look: Tangent) -> Array:
             same = (below == last[0]) & (above == last[1])
             settled = np.asarray(same.all(axis=-1, keepdims=True))
             if settled.all():
-                return d
+                break
         free = ~(below | above)
         s0, s1 = total(weighted * free, give), total(weighted_s * free, give)
         left = pressure**3 * total(second, np.maximum(rest, ~free))
@@ -158,10 +190,10 @@ def _direction(p: Parameters, look: Tangent) -> Array:
         determinant = cross**2 + s0 * left
         prices = (left * g0 + pressure**2 * cross * g1) / determinant
         tilt = pressure**2 * (cross * g0 - pressure**2 * s0 * g1) / determinant
-    return np.where(settled, d, _cautious_direction(p, look, bend))
+    return np.asarray(d), settled
 
 
-def _cautious_direction(p: Parameters, look: Tangent, bend: Array) -> Array:
+def _cautious(p: Parameters, look: Tangent) -> tuple[Array, NDArray[np.bool_]]:
     r"""Maximise the model over the same box with the larger, diagonal plus rank one, curvature.
 
     Its only unknown is the price :math:`\omega` with :math:`\omega = 2\beta\,a(\omega)`, where
@@ -170,11 +202,11 @@ def _cautious_direction(p: Parameters, look: Tangent, bend: Array) -> Array:
     c = p.time_per_token
     pressure = p.arrival_rate / look.queue.y
     double_beta = 2 * pressure**3 * look.queue.M
-    diagonal = bend + 2 * pressure * c**2
+    diagonal = _secant_curvature(p, look) + 2 * pressure * c**2
     low, high = -look.tokens, p.max_tokens - look.tokens
 
     def step(price: Array) -> Array:
-        return np.clip((look.slope - c * price) / diagonal, low, high)
+        return np.minimum(np.maximum((look.slope - c * price) / diagonal, low), high)
 
     def moved(price: Array) -> Array:
         return np.asarray(double_beta * total(p.share * c, step(price)))
@@ -185,25 +217,58 @@ def _cautious_direction(p: Parameters, look: Tangent, bend: Array) -> Array:
         middle = (below + above) / 2
         rising = moved(middle) > middle
         below, above = np.where(rising, middle, below), np.where(rising, above, middle)
-    return step(above)
+    return step(above), np.ones_like(pressure, dtype=bool)
 
 
 def _climb(p: Parameters, curves: Curves, here: Tangent, d: Array) -> Tangent:
     """Go along a direction of ascent as far as is stable, better and not far beyond the top."""
+    drift = p.arrival_rate * total(p.share * d, p.time_per_token)
+    edge = 0.99 * here.queue.y
+    t = np.where(drift > edge, edge / np.where(drift > 0, drift, 1), 1.0)
+    with np.errstate(all="ignore"):  # a trial may be unstable; it is then refused
+        return _shorten(p, curves, here, d, t, HALVINGS)
+
+
+def _shorten(
+    p: Parameters, curves: Curves, here: Tangent, d: Array, t: Array, halvings: int
+) -> Tangent:
+    """Halve a step until it is good; in a grid, workloads whose step is not good go on alone."""
+    there = tangent(p, np.minimum(np.maximum(here.tokens + t * d, 0), p.max_tokens), curves)
+    blur = RESOLUTION * np.abs(here.objective)
     weighted = p.share * d
     rise = total(weighted, here.slope)
-    drift = p.arrival_rate * total(weighted, p.time_per_token)
-    blur = RESOLUTION * np.abs(here.objective)
-    y = here.queue.y
-    t = np.where(drift > 0.99 * y, 0.99 * y / np.where(drift > 0, drift, 1), 1.0)
-    with np.errstate(all="ignore"):  # a trial may be unstable; it is then refused
-        for _ in range(HALVINGS):
-            there = tangent(p, np.clip(here.tokens + t * d, 0, p.max_tokens), curves)
-            better = there.objective >= here.objective + 1e-4 * t * rise - blur
-            beyond = total(weighted, there.slope) < -0.5 * rise - blur
-            good = (there.queue.y > 0) & better & ~beyond
-            if good.all():
-                return there
-            t = np.where(good, t, t / 2)
-        t = np.where(good, t, 0.0)
-    return tangent(p, np.clip(here.tokens + t * d, 0, p.max_tokens), curves)
+    better = there.objective >= here.objective + 1e-4 * t * rise - blur
+    beyond = total(weighted, there.slope) < -0.5 * rise - blur
+    good = (there.queue.y > 0) & better & ~beyond
+    if good.all():
+        return there
+    if not halvings:
+        return here
+    if d.ndim == 1:
+        return _shorten(p, curves, here, d, t / 2, halvings - 1)
+    rest = ~good[:, 0]
+    alone, their_curves, start = _rows(p, rest), _rows(curves, rest), _rows(here, rest)
+    _put(there, rest, _shorten(alone, their_curves, start, d[rest], t[rest] / 2, halvings - 1))
+    return there
+
+
+def _rows(grid: T, chosen: NDArray[np.bool_]) -> T:
+    """Pick some workloads out of a dataclass of arrays with a row for each, or with one for all."""
+    parts: dict[str, Any] = {}
+    for field in fields(grid):  # type: ignore[arg-type]
+        value = getattr(grid, field.name)
+        if is_dataclass(value):
+            parts[field.name] = _rows(value, chosen)
+        else:
+            parts[field.name] = value if len(value) == 1 else np.asfortranarray(value[chosen])
+    return type(grid)(**parts)
+
+
+def _put(grid: Tangent, chosen: NDArray[np.bool_], part: Tangent) -> None:
+    """Write some workloads' rows back."""
+    for field in fields(part):
+        mine, theirs = getattr(grid, field.name), getattr(part, field.name)
+        if is_dataclass(mine):
+            _put(mine, chosen, theirs)  # type: ignore[arg-type]
+        else:
+            mine[chosen] = theirs
