@@ -18,6 +18,7 @@ from thinkqueue.calibration import (
     propagate,
     read_measurements,
 )
+from thinkqueue.certificate import Certificate, certify
 from thinkqueue.concavity_proof import ConvexityProof, prove_concavity
 from thinkqueue.disciplines import (
     Fifo,
@@ -85,6 +86,7 @@ from thinkqueue.workload import TaskType, Workload
 __all__ = [
     "Calibration",
     "CalibrationError",
+    "Certificate",
     "ConditionalGradient",
     "ConvexityProof",
     "Curvature",
@@ -122,6 +124,7 @@ __all__ = [
     "WorkloadError",
     "accuracy",
     "calibrate",
+    "certify",
     "contraction_modulus",
     "curvature",
     "curvature_bound",
