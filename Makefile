@@ -14,6 +14,10 @@ UV_VERSION := 0.13.9
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url
 
+# one thread each, and the processor's own kernels, for every method that is measured
+MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1
+
 .DEFAULT_GOAL := book
 .PHONY: setup book pdf picture reference test bench lock clean
 
@@ -55,7 +59,7 @@ test: $(READY) $(CFF_READY)
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: $(READY)
-	for benchmark in tests/benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done
 
 clean:
 	rm -rf .venv .tools _build build .pytest_cache .mypy_cache .ruff_cache .hypothesis
