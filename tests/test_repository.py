@@ -158,7 +158,8 @@ def arguments(thing: Any) -> list[str]:
     plain = inspect.isclass(thing) and issubclass(thing, Enum | Exception)
     if plain or getattr(thing, "_is_protocol", False):
         return []
-    return [name for name in inspect.signature(thing).parameters if name not in ("self", "cls")]
+    names = inspect.signature(thing).parameters
+    return [name for name in names if name not in ("self", "cls") and not name.startswith("_")]
 
 
 def test_everything_public_is_documented() -> None:
