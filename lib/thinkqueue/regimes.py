@@ -19,6 +19,9 @@ from thinkqueue.grid import rows_of, select
 from thinkqueue.solvers.fixed_point import best_reply
 from thinkqueue.workload import Array, Grid, Workload
 
+MET, AT_REST = 1e-6, 1e-12
+"""In units of 1/b: the two sides have met, or they no longer move."""
+
 
 class Regime(IntEnum):
     """What plain iteration from no tokens does."""
@@ -74,18 +77,19 @@ def fixed_point_regimes(
         stays = queue(select(grid, rows), high).y[:, 0] > 0
         rows, low, high = rows[stays], low[rows[stays]], high[stays]
         start = high
+        regime[rows] = Regime.OSCILLATES
         for _ in range(steps):
-            part = select(grid, rows)
+            part, before = select(grid, rows), high
             low = _reply(part, high)
             high = _reply(part, low)
-            done = ((high - low) * part.rate < 1e-6).all(axis=1)
+            met = ((high - low) * part.rate < MET).all(axis=1)
             kappa = modulus(part, np.zeros_like(start), start)[:, 0]
-            met = np.where(kappa < 1, Regime.CONTRACTS, Regime.CONVERGES)
-            regime[rows[done]] = met[done]
-            rows, low, high, start = rows[~done], low[~done], high[~done], start[~done]
+            regime[rows[met]] = np.where(kappa < 1, Regime.CONTRACTS, Regime.CONVERGES)[met]
+            at_rest = ((before - high) * part.rate < AT_REST).all(axis=1)
+            on = ~(met | at_rest)
+            rows, low, high, start = rows[on], low[on], high[on], start[on]
             if not rows.size:
                 break
-        regime[rows] = Regime.OSCILLATES
     return regime.reshape(shape)
 
 

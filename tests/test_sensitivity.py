@@ -1,0 +1,104 @@
+"""Derivatives of the optimum against finite differences of the optimum."""
+
+import numpy as np
+import pytest
+from tests.workloads import plain_workload
+
+import thinkqueue as tq
+
+SEEDS = range(12)
+
+
+def optimum(workload: tq.Workload) -> tq.Solution:
+    return tq.solve(workload, gap=1e-15, throw=False)
+
+
+def central(workload: tq.Workload, parameter: str, field: str) -> np.ndarray:
+    """Differentiate a field of the solution with respect to λ or α."""
+    value = getattr(workload, parameter)
+    h = 1e-5 * value
+    above, below = (optimum(workload.replace(**{parameter: value + s * h})) for s in (1, -1))
+    return (np.asarray(getattr(above, field)) - np.asarray(getattr(below, field))) / (2 * h)
+
+
+def steady(workload: tq.Workload, tokens: np.ndarray) -> bool:
+    """Whether no type is so near to 0 or its cap that a finite difference would cross it."""
+    slope = np.abs(tq.gradient(workload, tokens)) / workload.share
+    bound = (tokens == 0) | (tokens == workload.max_tokens)
+    inside = np.minimum(tokens, workload.max_tokens - tokens)
+    return bool(np.all(np.where(bound, slope > 1e-3 * workload.time_per_token, inside > 1.0)))
+
+
+@pytest.mark.parametrize("parameter", ["arrival_rate", "accuracy_weight"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_derivatives_match_finite_differences(seed: int, parameter: str) -> None:
+    workload = plain_workload(np.random.default_rng(seed), 6)
+    best = optimum(workload)
+    if not steady(workload, best.tokens):
+        workload = workload.replace(accuracy_weight=1.1 * workload.accuracy_weight)
+        best = optimum(workload)
+    move = tq.sensitivity(workload, best.tokens)
+    tokens = getattr(move, f"tokens_by_{parameter}")
+    expected = central(workload, parameter, "tokens")
+    assert tokens == pytest.approx(expected, rel=1e-3, abs=1e-3 * np.abs(expected).max() + 1e-12)
+    height = getattr(move, f"objective_by_{parameter}")
+    assert height == pytest.approx(float(central(workload, parameter, "objective")), rel=1e-4)
+
+
+def test_a_wrong_derivative_would_be_noticed() -> None:
+    workload = plain_workload(np.random.default_rng(0), 6)
+    move = tq.sensitivity(workload, optimum(workload).tokens)
+    expected = central(workload, "arrival_rate", "tokens")
+    assert 1.01 * move.tokens_by_arrival_rate != pytest.approx(expected, rel=1e-3)
+
+
+def test_the_price_of_a_cap_is_what_a_token_more_would_bring() -> None:
+    workload = plain_workload(np.random.default_rng(3), 6)
+    free = optimum(workload)
+    k = int(np.argmax(free.tokens))
+    caps = workload.max_tokens.copy()
+    caps[k] = free.tokens[k] / 2
+    capped = workload.replace(max_tokens=caps)
+    price = tq.sensitivity(capped, optimum(capped).tokens).cap_price
+    caps[k] += 0.01
+    gain = optimum(workload.replace(max_tokens=caps)).objective - optimum(capped).objective
+    assert price[k] == pytest.approx(gain / 0.01, rel=1e-3)
+    assert price[k] > 0
+    assert np.count_nonzero(price) == 1
+
+
+def test_the_price_of_load_is_what_a_busier_server_loses() -> None:
+    workload = plain_workload(np.random.default_rng(4), 6)
+    best = optimum(workload)
+    m, second = tq.moments(workload, best.tokens)
+    y, h = 1 - best.utilization, 1e-7
+    lost = workload.arrival_rate * second / 2 * (1 / (y - h) - 1 / y) / h
+    assert tq.sensitivity(workload, best.tokens).load_price == pytest.approx(float(lost), rel=1e-4)
+    assert m > 0
+
+
+def test_a_type_without_queries_does_not_disturb_the_others() -> None:
+    workload = plain_workload(np.random.default_rng(5), 4)
+    wider = tq.Workload.from_arrays(
+        **{
+            name: np.append(getattr(workload, name), 0.0 if name == "share" else column)
+            for name, column in (
+                ("share", 0.0),
+                ("gain", 0.5),
+                ("rate", 1e-3),
+                ("baseline", 0.1),
+                ("base_time", 0.3),
+                ("time_per_token", 0.01),
+                ("max_tokens", 1e4),
+                ("weight", 1.0),
+            )
+        },
+        arrival_rate=workload.arrival_rate,
+        accuracy_weight=workload.accuracy_weight,
+    )
+    alone = tq.sensitivity(workload, optimum(workload).tokens)
+    beside = tq.sensitivity(wider, optimum(wider).tokens)
+    assert beside.tokens_by_arrival_rate[:-1] == pytest.approx(
+        alone.tokens_by_arrival_rate, rel=1e-6
+    )
+    assert not beside.free[-1]
