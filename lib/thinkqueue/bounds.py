@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import Queue, queue, stable_queue, total
-from thinkqueue.objective import price
+from thinkqueue.objective import objective, price
 from thinkqueue.workload import Array, Parameters, Workload, tokens_array
 
 
@@ -209,8 +209,9 @@ def upper_bound(workload: Workload, tokens: ArrayLike) -> Array:
     -----
     Computed in floating point; :func:`thinkqueue.certify` makes it rigorous. Our own derivation.
     """
-    look = tangent(workload, _stable_tokens(workload, tokens))
-    return (look.objective + look.gap)[..., 0]
+    ell = _stable_tokens(workload, tokens)
+    # added to the very number that objective() gives, so that no rounding can turn the gap negative
+    return objective(workload, ell) + tangent(workload, ell).gap[..., 0]
 
 
 def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) -> float:
