@@ -43,7 +43,7 @@ class CalibrationError(ThinkQueueError):
         self.tasks = tuple(tasks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaskCalibration:
     """What the measurements say of one task.
 
@@ -62,7 +62,7 @@ class TaskCalibration:
     latency: LatencyFit | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Fits, intervals and verdicts for every task.
 

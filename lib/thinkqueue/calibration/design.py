@@ -30,7 +30,7 @@ from thinkqueue.solve import solve
 from thinkqueue.workload import Array, Workload
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeasurementValue:
     """What more questions at each budget would be worth.
 

@@ -23,13 +23,15 @@ COLOURS = {
     "Hill": "#D55E00",
     "any concave": "#777777",
 }
-_VERDICT_MARKS = {
-    Verdict.ADEQUATE: "✓",
-    Verdict.NOT_IDENTIFIED: "?",
-    Verdict.NOT_EXPONENTIAL: "✗",
-    Verdict.S_SHAPED: "✗",
-    Verdict.NOT_MONOTONE: "✗",
+_REJECTED = ("✗", "#B04A00")
+_MARKS = {
+    Verdict.ADEQUATE: ("✓", "#005A8E"),
+    Verdict.NOT_IDENTIFIED: ("?", "#555555"),
+    Verdict.NOT_EXPONENTIAL: _REJECTED,
+    Verdict.S_SHAPED: _REJECTED,
+    Verdict.NOT_MONOTONE: _REJECTED,
 }
+"""A sign and a colour for the title; the sign alone says enough."""
 
 
 def proportion_intervals(series: Series, level: float = 0.95) -> Array:
@@ -71,7 +73,7 @@ def draw_series(tasks: Mapping[str, AccuracyFit], columns: int = 3) -> Figure:
         raise ImportError(message) from error
 
     rows = -(-len(tasks) // columns)
-    figure = Figure(figsize=(6.5, 0.5 + 1.75 * rows), layout="constrained")
+    figure = Figure(figsize=(6.5, 0.6 + 1.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel, (name, fitted) in zip(panels, tasks.items(), strict=False):
         draw_panel(panel, name, fitted)
@@ -117,9 +119,9 @@ def draw_panel(axes: Axes, name: str, fitted: AccuracyFit) -> None:
         series.tokens / 1000, proportion, yerr=bars, fmt="o", ms=3.5, lw=1.1, color="#111111",
         zorder=4,
     )  # fmt: skip
-    mark = _VERDICT_MARKS[fitted.verdict]
-    axes.set_title(f"{name}\n{mark} {fitted.verdict}", fontsize=9, loc="left")
-    axes.set_xlim(0, reach / 1000)
+    mark, colour = _MARKS[fitted.verdict]
+    axes.set_title(f"{name}\n{mark} {fitted.verdict}", fontsize=9, loc="left", color=colour)
+    axes.set_xlim(-0.025 * reach / 1000, reach / 1000)
     axes.set_ylim(-0.03, 1.03)
     axes.tick_params(labelsize=9)
     axes.grid(alpha=0.3, lw=0.5)

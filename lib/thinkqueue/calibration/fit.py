@@ -22,15 +22,15 @@ from thinkqueue.workload import Array
 
 _GRID = {0: 1, 1: 21, 2: 13}
 _STARTS = 3
-_BISECTIONS = 15
-_MOST_CLIMBS = 40
+_BISECTIONS = 12
+_MOST_CLIMBS = 30
 _DIFFERENCE = 1e-4
 _AT_BOUND = 1e-6
 _HOPELESS = 1e-12
 """A chi-square tail, on one degree of freedom a point, beyond which no simulation is needed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """The counts of one task.
 
@@ -52,7 +52,7 @@ class Series:
         return float(log_likelihood(self.correct / self.total, self.correct, self.total))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CurveFit:
     """The most likely member of a family of curves.
 
@@ -251,7 +251,7 @@ def _climb(
         weights = np.where(better[:, None], found.weights[best, rows], weights)
         progress = np.max(np.maximum(reached - value, 0.0))
         value = np.maximum(value, reached)
-        if progress < 1e-9:
+        if progress < 1e-8:
             break
     return shape, weights, value
 

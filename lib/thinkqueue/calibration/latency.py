@@ -37,7 +37,7 @@ class LatencyVerdict(StrEnum):
     NOT_IDENTIFIED = "not identified"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatencyFit:
     """An affine service time.
 

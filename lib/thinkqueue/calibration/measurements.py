@@ -61,7 +61,7 @@ class MeasurementError(ThinkQueueError):
         self.source, self.line, self.column = source, line, column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurements:
     """Checked measurements, one entry a row; NaN marks a missing value.
 

@@ -21,7 +21,7 @@ _MOST_STEPS = 80
 _NEGLIGIBLE = 1e-10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MixtureFit:
     """The most likely mixture of given curves.
 

@@ -27,7 +27,7 @@ _GRID = 161
 _SPREADS = np.geomspace(0.05, 2.0, 33)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pooled:
     """Rates of several tasks, each informed by the others.
 

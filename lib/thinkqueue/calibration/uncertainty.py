@@ -31,7 +31,7 @@ _BISECTIONS = 60
 _ARMIJO = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draws:
     """Workloads that might be true, beside the one that was estimated.
 
@@ -99,7 +99,7 @@ class Draws:
         return np.where(stable, _mean_system_time(self.grid, state), np.inf)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Propagation:
     """What uncertain parameters mean for the budgets.
 
@@ -230,7 +230,7 @@ def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
     return solution
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Look:
     """Value, slope and certificate of the mean objective at one allocation."""
 

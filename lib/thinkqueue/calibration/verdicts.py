@@ -49,7 +49,7 @@ class Verdict(StrEnum):
     NOT_MONOTONE = "not monotone"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AccuracyFit:
     """The accuracy curve of one task, and what the data say of it.
 
