@@ -1,0 +1,239 @@
+"""What may be asked of the latency: a mean, or how rarely an answer is late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thinkqueue.errors import ThinkQueueError
+from thinkqueue.fifo import mean_system_time, service_time
+from thinkqueue.waiting_time.inversion import invert
+from thinkqueue.waiting_time.mixture import ServiceMixture
+from thinkqueue.workload import Array, Workload
+
+ACCURACY = 1e-10
+"""The error asked of the transform inversion that the targets are evaluated by."""
+
+
+class InfeasibleTargetError(ThinkQueueError):
+    """Not even an allocation without thinking tokens meets the target.
+
+    Attributes
+    ----------
+    least : float
+        The smallest ratio of what is reached to what is allowed; the target needs at most 1.
+    """
+
+    def __init__(self, message: str, *, least: float) -> None:
+        super().__init__(message)
+        self.least = least
+
+
+class Target(Protocol):
+    """A limit on latency. Every token makes every latency longer, and each limit harder to meet."""
+
+    def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
+        """Return what is reached over what is allowed, for each limit; met if none is above 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeanTarget:
+    r"""The mean time from arrival to answer is capped, :math:`\mathbb{E}[T] \le L`.
+
+    Attributes
+    ----------
+    limit : float
+        L in s.
+    """
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        _positive("limit", self.limit)
+
+    def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
+        r"""Return :math:`\mathbb{E}[T]/L`, shape (1,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        return np.atleast_1d(mean_system_time(workload, tokens)) / self.limit
+
+
+@dataclass(frozen=True)
+class TailTarget:
+    r"""Among all queries, few answers are late: :math:`P(T > d) \le \varepsilon`.
+
+    The same as: the :math:`1-\varepsilon` quantile of T is at most d.
+
+    Attributes
+    ----------
+    deadline : float
+        d in s.
+    probability : float
+        :math:`\varepsilon` in (0, 1).
+    """
+
+    deadline: float
+    probability: float
+
+    def __post_init__(self) -> None:
+        _positive("deadline", self.deadline)
+        _between("probability", self.probability)
+
+    def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
+        r"""Return :math:`P(T > d)/\varepsilon`, shape (1,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        late = late_probability(workload, tokens, np.full(len(workload), self.deadline))
+        return np.atleast_1d(workload.share @ late) / self.probability
+
+    def ratio_gradient(self, workload: Workload, tokens: ArrayLike) -> Array:
+        """Return the derivatives of :meth:`ratio`, shape (1, N), per token.
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        rows = late_gradient(workload, tokens, np.full(len(workload), self.deadline))
+        return (workload.share @ rows)[None, :] / self.probability
+
+
+@dataclass(frozen=True)
+class TypeTailTarget:
+    r"""For every type, few answers are late: :math:`P(T_k > d_k) \le \varepsilon_k`.
+
+    Attributes
+    ----------
+    deadline : array_like, () or (N,)
+        :math:`d_k` in s.
+    probability : array_like, () or (N,)
+        :math:`\varepsilon_k` in (0, 1).
+    """
+
+    deadline: ArrayLike
+    probability: ArrayLike
+
+    def __post_init__(self) -> None:
+        _positive("deadline", self.deadline)
+        _between("probability", self.probability)
+
+    def deadlines(self, workload: Workload) -> Array:
+        """Return the deadlines as an array of shape (N,)."""
+        return _per_type("deadline", self.deadline, workload)
+
+    def probabilities(self, workload: Workload) -> Array:
+        """Return the probabilities as an array of shape (N,)."""
+        return _per_type("probability", self.probability, workload)
+
+    def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
+        r"""Return :math:`P(T_k > d_k)/\varepsilon_k`, shape (N,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        late = late_probability(workload, tokens, self.deadlines(workload))
+        return late / self.probabilities(workload)
+
+    def ratio_gradient(self, workload: Workload, tokens: ArrayLike) -> Array:
+        """Return the derivatives of :meth:`ratio`, shape (N, N), per token.
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        rows = late_gradient(workload, tokens, self.deadlines(workload))
+        return rows / self.probabilities(workload)[:, None]
+
+
+def late_probability(workload: Workload, tokens: ArrayLike, deadline: Array) -> Array:
+    r"""Return :math:`P(T_k > d_k) = P(W > d_k - s_k)` for each type, shape (N,).
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (N,)
+        Thinking tokens of each type.
+    deadline : ndarray, (N,)
+        :math:`d_k` in s.
+    """
+    slack = deadline - service_time(workload, tokens)
+    return invert(ServiceMixture.of(workload, tokens), slack, error=ACCURACY).value
+
+
+def late_gradient(workload: Workload, tokens: ArrayLike, deadline: Array) -> Array:
+    r"""Return :math:`\partial P(T_j > d_j)/\partial\ell_k`, shape (N, N), with rows j.
+
+    .. math:: c_k\,\frac{\lambda\pi_k}{1-\rho}\bigl[P(W+W'+s_k > d_j-s_j) - P(W > d_j-s_j)\bigr]
+              + [j = k]\; c_k f_W(d_k - s_k),
+
+    the first for the longer line, the second because a longer service has less time to wait.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (N,)
+        Thinking tokens of each type.
+    deadline : ndarray, (N,)
+        :math:`d_k` in s.
+    """
+    mixture = ServiceMixture.of(workload, tokens)
+    service = service_time(workload, tokens)
+    slack = deadline - service
+    # P(W > x) at the slack, and at the slack less each service time for the density
+    at = np.concatenate([slack[:, None], slack[:, None] - mixture.service], axis=1)
+    one = invert(mixture, at, error=ACCURACY).value
+    late, earlier = one[:, :1], one[:, 1:] @ mixture.share
+    density = mixture.arrival_rate * np.maximum(earlier - late[:, 0], 0.0)
+    two = invert(mixture, slack[:, None] - service, waits=2, error=ACCURACY).value
+    front = workload.arrival_rate * workload.share / (1 - mixture.load)
+    rows = front * (two - late) + np.diag(np.where(slack > 0, density, 0.0))
+    return np.asarray(rows * workload.time_per_token)
+
+
+def _positive(name: str, value: ArrayLike) -> None:
+    numbers = np.asarray(value, dtype=np.float64)
+    if not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise ThinkQueueError(f"{name} is {value!r}; it must be positive and finite, in seconds.")
+
+
+def _between(name: str, value: ArrayLike) -> None:
+    numbers = np.asarray(value, dtype=np.float64)
+    if not ((numbers > 0) & (numbers < 1)).all():
+        raise ThinkQueueError(f"{name} is {value!r}; it must lie strictly between 0 and 1.")
+
+
+def _per_type(name: str, value: ArrayLike, workload: Workload) -> Array:
+    numbers = np.asarray(value, dtype=np.float64)
+    if numbers.shape not in ((), (len(workload),)):
+        raise ThinkQueueError(
+            f"{name} has shape {numbers.shape}; give one number, or one for each of the "
+            f"{len(workload)} task types."
+        )
+    return np.broadcast_to(numbers, (len(workload),)).copy()
