@@ -14,7 +14,6 @@ import json
 import pkgutil
 import re
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,19 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
-import thinkqueue
 from thinkqueue.book import fingerprint
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.layout import Book
+from thinkqueue.book.listings import data_sections, module_sections
 from thinkqueue.book.manifest import manifest
 from thinkqueue.book.publishing import theme_options
 
 _MATHJAX = "tex-svg-full.js"
 _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 _MODULES = "<!-- every public module -->"
+_FIELDS = "<!-- every field of the data -->"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", begin, priority=100)
     app.connect("env-get-outdated", outdated_pages)
     app.connect("env-updated", pages_with_manifest)
-    app.connect("source-read", list_modules)
+    app.connect("source-read", write_listings)
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
     app.connect("html-page-context", offer_notebook, priority=400)
@@ -114,8 +114,8 @@ def outdated_pages(
     return sorted(env.found_docs - removed)
 
 
-def list_modules(app: Sphinx, page: str, source: list[str]) -> None:
-    """Replace the mark in the library reference by one section for each public module.
+def write_listings(app: Sphinx, page: str, source: list[str]) -> None:
+    """Replace the marks for listings in a page's text by what they list.
 
     Parameters
     ----------
@@ -123,23 +123,9 @@ def list_modules(app: Sphinx, page: str, source: list[str]) -> None:
         As Sphinx gives them.
     """
     if _MODULES in source[0]:
-        sections = [
-            f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
-            for name, options in _public_modules()
-        ]
-        source[0] = source[0].replace(_MODULES, "\n".join(sections))
-
-
-def _public_modules() -> Iterator[tuple[str, str]]:
-    """Yield module names; a package shows its own text, its names stand where they are defined."""
-    found = pkgutil.walk_packages(thinkqueue.__path__, "thinkqueue.")
-    for module in sorted(found, key=lambda info: info.name):
-        parts = module.name.split(".")
-        if any(part.startswith("_") for part in parts):
-            continue
-        if parts[1] == "book" and parts[2:] not in ([], ["values"]):
-            continue
-        yield module.name, "   :no-members:\n" if module.ispkg or parts[-1] == "cli" else ""
+        source[0] = source[0].replace(_MODULES, module_sections())
+    if _FIELDS in source[0]:
+        source[0] = source[0].replace(_FIELDS, data_sections(Book(Path(app.srcdir))))
 
 
 def find_where_defined(
