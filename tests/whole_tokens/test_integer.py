@@ -7,9 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from thinkqueue import UnstableError, Workload, objective, solve, utilization
+from thinkqueue import UnstableError, Workload, WorkloadError, objective, solve, utilization
 from thinkqueue.bounds import tangent
-from thinkqueue.whole_tokens import load_search, round_tokens, solve_integer, tangent_search
+from thinkqueue.whole_tokens import (
+    load_bound,
+    load_search,
+    round_tokens,
+    solve_integer,
+    tangent_search,
+)
 from thinkqueue.whole_tokens.choices import Choices, Menu
 from workloads import QWEN, hard_workload, plain_workload
 
@@ -177,6 +183,21 @@ def test_a_cap_of_zero_leaves_one_choice() -> None:
 def test_without_a_stable_budget_there_is_an_error() -> None:
     with pytest.raises(UnstableError, match="smallest budgets"):
         solve_integer(plain_workload(3, 2), menu=[32768])
+
+
+@pytest.mark.parametrize("menu", [None, LEVELS])
+def test_no_allocation_beats_the_bound_of_its_load(menu: Menu | None) -> None:
+    w = plain_workload(3, 4).replace(max_tokens=32768.0)
+    ideal, g = solve(w).tokens, np.random.default_rng(0)
+    for _ in range(50):
+        tokens = round_tokens(w, g.uniform(0.5, 1.5) * ideal + g.uniform(0, 30, 4), menu=menu)
+        bound = load_bound(w, float(utilization(w, tokens)), menu=menu)
+        assert float(objective(w, tokens)) <= bound + 1e-9 * abs(bound)
+
+
+def test_the_bound_of_a_load_wants_a_load_that_can_be() -> None:
+    with pytest.raises(WorkloadError, match="below 1"):
+        load_bound(plain_workload(3, 4), 1.0)
 
 
 def test_a_bound_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkqueue.whole_tokens.choices import Choices, Index, blur
-from thinkqueue.workload import Array
+from thinkqueue.errors import WorkloadError
+from thinkqueue.whole_tokens.choices import Choices, Index, Menu, blur
+from thinkqueue.whole_tokens.rounding import round_index
+from thinkqueue.workload import Array, Workload
 
 SMALL_ENUMERATION = 10.0
 """Natural logarithm of the number of allocations below which a cell is always enumerated."""
@@ -99,6 +101,47 @@ def search(choices: Choices, incumbent: Index, *, node_limit: int) -> Found:
         compared.
     """
     return _Search(choices, incumbent).run(node_limit)
+
+
+def load_bound(workload: Workload, utilization: float, *, menu: Menu | None = None) -> float:
+    r"""Return a number that no allowed allocation of this very load exceeds, the least over μ.
+
+    .. math:: \min_\mu\; L\Bigl(\frac{\lambda}{2(1-\rho)},\, \mu\Bigr) \ge
+              \max \{J(\ell) : \ell \text{ allowed},\; \rho(\ell) = \rho\}
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    utilization : float
+        :math:`\rho`, between the load without thinking and 1.
+    menu : sequence of int, or a sequence of those for each type, optional
+        The allowed budgets; all whole numbers where not given.
+
+    Returns
+    -------
+    float
+        In seconds. Most loads are reached by no allowed allocation; they have a bound all the
+        same.
+
+    Raises
+    ------
+    WorkloadError
+        If the load does not lie between that of the smallest budgets and 1.
+    """
+    choices = Choices.of(workload, menu)
+    least = round_index(choices, np.zeros(len(workload)))
+    s = choices.service(choices.tokens(least))
+    lowest = workload.arrival_rate * float((workload.share * s).sum())
+    if not lowest <= utilization < 1:
+        raise WorkloadError(
+            f"utilization is {utilization:g}; with these budgets it must be at least {lowest:.6g} "
+            "and below 1.",
+            parameter="utilization",
+            value=utilization,
+        )
+    burden = workload.arrival_rate / (2 * (1 - utilization))
+    return _Search(choices, least)._end(burden).bound
 
 
 class _Search:
