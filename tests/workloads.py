@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
-from thinkqueue import Workload
+from thinkqueue import Solution, Workload, fixed_point_map
 from thinkqueue.workload import Array
 
 DATA = Path(__file__).parent.parent / "data"
@@ -80,6 +81,16 @@ def hard_workloads(count: int, seed: int = 0, types: int | None = None) -> Itera
         yield hard_workload(np.random.default_rng(one), types)
 
 
+def thinking_workloads(count: int, seed: int = 0, types: int | None = None) -> Iterator[Workload]:
+    """Hard workloads at whose optimum somebody thinks: where no tokens at all are not the best."""
+    thinking = (
+        w
+        for w in hard_workloads(100 * count, seed, types)
+        if (fixed_point_map(w, np.zeros(len(w))) > 0).any()
+    )
+    yield from islice(thinking, count)
+
+
 def plain_workloads(count: int, seed: int = 0, types: int = 5) -> Iterator[Workload]:
     """Many of them."""
     for one in np.random.SeedSequence(seed).spawn(count):
@@ -100,3 +111,9 @@ def stable_tokens(workload: Workload, generator: Generator, load: float | None =
     slack = 1 - workload.arrival_rate * float(workload.share @ workload.base_time)
     length = part * min(1.0, slack / drift) if drift > 0 else part
     return np.minimum(length * direction, workload.max_tokens)
+
+
+def rounding(found: Solution) -> float:
+    """What double precision may do to the J of an answer, in s; the error of 1 − ρ is magnified."""
+    waiting = found.mean_system_time / (1 - found.utilization)
+    return 1e-13 * (1 + abs(found.objective)) + 1e-15 * waiting
