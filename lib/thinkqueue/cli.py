@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 import thinkqueue as tq
 
 BAD_INPUT, INFEASIBLE, NOT_CONVERGED = 2, 3, 1
+MOST_ROWS = 20
 
 app = typer.Typer(
     help="How many thinking tokens should each type of query get?",
@@ -124,6 +126,59 @@ def calibrate(
                 time_per_token=time_per_token,
                 accept=accept or ["adequate"],
             )
+
+
+@app.command()
+def simulate(
+    file: WorkloadFile,
+    arrival_rate: ArrivalRate = None,
+    accuracy_weight: AccuracyWeight = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Budgets, separated by commas; the best ones by default.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Queries in each replication.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
+    replications: Annotated[int, typer.Option(help="Independent runs.")] = 1,
+    servers: Annotated[int, typer.Option(help="Servers that share the stream.")] = 1,
+    half_width: Annotated[
+        float | None, typer.Option(help="Stop when the mean time is known to so many seconds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a workload, first come first served, and print estimates with 95 % intervals.
+
+    Parameters
+    ----------
+    file : Path
+        The workload.
+    arrival_rate, accuracy_weight : float, optional
+        Values to use in place of the file's.
+    tokens : str, optional
+        Budgets in the order of the file.
+    jobs, seed, replications, servers : int, optional
+        As in :func:`thinkqueue.simulate`.
+    half_width : float, optional
+        When to stop before ``jobs``, in s.
+    as_json : bool, optional
+        Whether to print JSON.
+    """
+    with kind_exit():
+        workload = read_workload(file, arrival_rate, accuracy_weight)
+        budgets = tq.solve(workload).tokens if tokens is None else _numbers(tokens, "--tokens")
+        run = tq.simulate(
+            workload,
+            budgets,
+            jobs=jobs,
+            seed=seed,
+            replications=replications,
+            servers=servers,
+            half_width=half_width,
+            progress=not as_json and Console(stderr=True).is_terminal,
+        )
+        if as_json:
+            print_json(_simulation_facts(workload, run))
+        else:
+            _print_simulation(workload, run)
 
 
 @contextmanager
@@ -236,4 +291,67 @@ def _print_solution(workload: tq.Workload, solution: tq.Solution) -> None:
     console.print(
         f"objective {facts['objective']:,.6g} s; no allocation is better by more than "
         f"{facts['gap']:.1e} s (certified, {facts['steps']} Newton steps)"
+    )
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        message = f"{option} takes numbers separated by commas; it is {text!r}."
+        raise tq.WorkloadError(message, parameter="tokens", value=text) from None
+
+
+def _interval(estimate: tq.Estimate) -> dict[str, float | None]:
+    ends = {"low": estimate.low, "high": estimate.high}
+    return {
+        "value": estimate.value,
+        **{name: end if math.isfinite(end) else None for name, end in ends.items()},
+    }
+
+
+def _simulation_facts(workload: tq.Workload, run: tq.Simulation) -> dict[str, Any]:
+    return {
+        "mean_system_time": _interval(run.mean_system_time),
+        "mean_waiting_time": _interval(run.mean_waiting_time),
+        "utilization": _interval(run.utilization),
+        "quantiles": {f"{p:g}": _interval(value) for p, value in run.quantiles.items()},
+        "tasks": [
+            {"name": name, "mean_system_time": _interval(run.per_type.mean_system_time[k])}
+            for k, name in enumerate(workload.names)
+        ],
+        "level": run.mean_system_time.level,
+        "method": run.method,
+        "queries": run.queries,
+        "cycles": run.cycles,
+        "seed": run.seed,
+        "seconds": run.seconds,
+        "interrupted": run.interrupted,
+    }
+
+
+def _print_simulation(workload: tq.Workload, run: tq.Simulation) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for heading in ("estimate", "from", "to"):
+        table.add_column(heading, justify="right")
+    rows = [
+        ("mean system time, s", run.mean_system_time),
+        ("mean waiting time, s", run.mean_waiting_time),
+        ("load", run.utilization),
+        *((f"{p:.0%} answered within, s", value) for p, value in run.quantiles.items()),
+        *(
+            (f"mean time of {name}, s", run.per_type.mean_system_time[k])
+            for k, name in enumerate(workload.names[:MOST_ROWS])
+        ),
+    ]
+    for name, estimate in rows:
+        ends = (estimate.value, estimate.low, estimate.high)
+        table.add_row(name, *(f"{end:,.4g}" for end in ends))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        f"\n{run.queries:,} queries in {run.seconds:.2f} s, {run.cycles:,} busy cycles; "
+        f"{run.mean_system_time.level:.0%} intervals by {run.method}"
+        + ("; interrupted" if run.interrupted else "")
     )

@@ -32,7 +32,7 @@ def test_difference_slope_and_remainder_agree_with_theory(step):
 
 def test_pairing_resolves_the_rounding_loss_and_independent_runs_do_not():
     rounded = np.rint(BEST)
-    found = tq.simulate_difference(WORKLOAD, BEST, rounded, jobs=20_000_000, seed=4, level=0.99)
+    found = tq.simulate_difference(WORKLOAD, BEST, rounded, jobs=20_000_000, seed=4, level=0.999)
     exact = mean_time(rounded) - mean_time(BEST)
     assert found.system_time.half_width < abs(exact) / 100
     assert found.independent_half_width > 5 * abs(exact)

@@ -16,7 +16,7 @@ from thinkqueue.simulation.streams import State, fraction, next_bits
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-FEWEST_COLUMNS = 1024
+FEWEST_COLUMNS = 256
 
 
 @compiled

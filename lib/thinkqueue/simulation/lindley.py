@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.streams import State, exponential
-from thinkqueue.simulation.tally import Tally, pass_time, record, regenerate
+from thinkqueue.simulation.tally import BLOCK, QUERIES, Tally, close_block, pass_time, record
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -64,9 +64,13 @@ def serve(
         record(tally, k, wait, service[k], deadline[k])
         gap = exponential(stream) * mean_gap
         pass_time(tally, gap)
-        wait += service[k] - gap
-        if wait <= 0.0:
-            wait = 0.0
-            if regenerate(tally) and finish:
+        rest = wait + service[k] - gap
+        wait = max(rest, 0.0)
+        # whether the server falls idle is a coin that no processor can foresee, so it is counted
+        # and not branched on, except where a block is long enough to end
+        tally.cycles[0] += rest <= 0.0
+        if tally.open[QUERIES] >= BLOCK and rest <= 0.0:
+            close_block(tally)
+            if finish:
                 return served, -1.0
     return jobs, wait

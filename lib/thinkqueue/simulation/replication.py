@@ -178,16 +178,21 @@ class Replication:
             self.heap = _grown(*self.heap)
         return done, finished
 
+    @property
+    def running(self) -> Array:
+        """Number, waiting, service and inter-arrival times of all queries since the start."""
+        return self.tally.sums[:RUNNING] + self.tally.open[:RUNNING]
+
     def _end_batch(self) -> None:
         tally = self.tally
         self.batches.append(
             Batch(
-                tally.running - self.begun,
+                self.running - self.begun,
                 packed(tally.system_sketch),
                 packed(tally.waiting_sketch),
             )
         )
-        self.begun = tally.running.copy()
+        self.begun = self.running
         tally.system_sketch[:] = 0
         tally.waiting_sketch[:] = 0
         if len(self.batches) == 2 * BATCHES:
@@ -201,7 +206,7 @@ class Replication:
         for batch in self.batches:
             system[batch.system[0]] += batch.system[1]
             waiting[batch.waiting[0]] += batch.waiting[1]
-        return Batch(self.tally.running, packed(system), packed(waiting))
+        return Batch(self.running, packed(system), packed(waiting))
 
 
 def batch_quantiles(batches: list[Batch], probabilities: Array) -> tuple[Array, Array]:

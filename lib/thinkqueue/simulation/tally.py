@@ -31,8 +31,8 @@ SUMS = 6
 TYPE_QUERIES, TYPE_WAITING, TYPE_LATE = range(3)
 TYPE_SUMS = 3
 
-# the sums over all queries since the start, for batch means
-RUNNING = 4  # QUERIES, WAITING, BUSY, LENGTH
+RUNNING = 4
+"""The first four sums are also kept for each batch."""
 
 
 class Tally(NamedTuple):
@@ -59,9 +59,8 @@ class Tally(NamedTuple):
     type_products, type_cubes : ndarray, (N, 3, 3) and (N, 3, 3, 3)
         Sums of products, as above.
     touched : ndarray of int64, (N + 1,)
-        The types that the block in progress has seen; the last entry counts them.
-    running : ndarray, (4,)
-        Number, waiting, service and inter-arrival times of all queries since the start.
+        The types that the block in progress has seen; the last entry counts them. Where types are
+        few, all of them count as seen from the start.
     system_sketch, waiting_sketch : ndarray of int64, (BINS,)
         The histograms of ``sketch.py`` of the batch in progress.
     """
@@ -77,7 +76,6 @@ class Tally(NamedTuple):
     type_products: Array
     type_cubes: Array
     touched: Index
-    running: Array
     system_sketch: Index
     waiting_sketch: Index
 
@@ -90,6 +88,8 @@ def empty_tally(types: int) -> Tally:
     types : int
         How many task types there are.
     """
+    touched = np.arange(types + 1)
+    touched[-1] = types if types <= BLOCK else 0
     return Tally(
         open=np.zeros(SUMS),
         cycles=np.zeros(1, np.int64),
@@ -101,8 +101,7 @@ def empty_tally(types: int) -> Tally:
         type_sums=np.zeros((types, TYPE_SUMS)),
         type_products=np.zeros((types, TYPE_SUMS, TYPE_SUMS)),
         type_cubes=np.zeros((types, TYPE_SUMS, TYPE_SUMS, TYPE_SUMS)),
-        touched=np.zeros(types + 1, np.int64),
-        running=np.zeros(RUNNING),
+        touched=touched,
         system_sketch=np.zeros(BINS, np.int64),
         waiting_sketch=np.zeros(BINS, np.int64),
     )
@@ -117,12 +116,9 @@ def record(tally: Tally, k: int, wait: float, service: float, deadline: float) -
     tally.open[BUSY] += service
     tally.open[WAITING_SQUARED] += wait * wait
     tally.open[SYSTEM_SQUARED] += time * time
-    tally.running[QUERIES] += 1.0
-    tally.running[WAITING] += wait
-    tally.running[BUSY] += service
     tally.system_sketch[bin_of(time)] += 1
     tally.waiting_sketch[bin_of(wait)] += 1
-    if tally.type_open[k, TYPE_QUERIES] == 0.0:
+    if tally.touched[-1] < tally.touched.size - 1 and tally.type_open[k, TYPE_QUERIES] == 0.0:
         tally.touched[tally.touched[-1]] = k
         tally.touched[-1] += 1
     tally.type_open[k, TYPE_QUERIES] += 1.0
@@ -135,7 +131,6 @@ def record(tally: Tally, k: int, wait: float, service: float, deadline: float) -
 def pass_time(tally: Tally, gap: float) -> None:
     """Let the time to the next arrival pass."""
     tally.open[LENGTH] += gap
-    tally.running[LENGTH] += gap
 
 
 @compiled
@@ -144,6 +139,13 @@ def regenerate(tally: Tally) -> bool:
     tally.cycles[0] += 1
     if tally.open[QUERIES] < BLOCK:
         return False
+    close_block(tally)
+    return True
+
+
+@compiled
+def close_block(tally: Tally) -> None:
+    """Add the sums of the block in progress and their products to the totals."""
     tally.blocks[0] += 1
     for i in range(SUMS):
         tally.sums[i] += tally.open[i]
@@ -163,7 +165,7 @@ def regenerate(tally: Tally) -> bool:
                     tally.type_cubes[k, i, j, h] += product * tally.type_open[k, h]
         for i in range(TYPE_SUMS):
             tally.type_open[k, i] = 0.0
-    tally.touched[-1] = 0
+    if tally.touched.size - 1 > BLOCK:
+        tally.touched[-1] = 0
     for i in range(SUMS):
         tally.open[i] = 0.0
-    return True
