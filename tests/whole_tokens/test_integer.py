@@ -92,6 +92,13 @@ def test_ten_thousand_types_come_within_a_millionth() -> None:
     assert found.gap <= 1e-6 * abs(found.objective)
 
 
+@pytest.mark.slow
+def test_a_hundred_thousand_types_keep_the_bound_of_the_tangent() -> None:
+    found = solve_integer(plain_workload(8, 100_000))
+    assert not found.proven
+    assert 0 <= found.gap <= 1e-6 * abs(found.objective)
+
+
 @pytest.mark.parametrize("menu", [LEVELS, range(0, 32769, 256)])
 @pytest.mark.parametrize("types", [5, 20, 100])
 def test_menus_are_proven(types: int, menu: Menu) -> None:

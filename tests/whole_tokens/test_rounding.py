@@ -77,6 +77,8 @@ def test_a_menu_without_a_stable_entry_is_refused() -> None:
         ([40000], "nothing up to its max_tokens"),
         ([[0, 1]], "1 lists"),
         ([np.nan], "whole number"),
+        ("low", "list of whole numbers"),
+        ([], "nothing up to its max_tokens"),
     ],
 )
 def test_what_is_no_menu_is_refused(menu: object, message: str) -> None:

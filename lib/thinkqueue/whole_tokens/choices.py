@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -233,10 +234,10 @@ def blur(magnitude: float) -> float:
     return 256 * EPSILON * magnitude
 
 
-def _per_type(workload: Workload, menu: Menu) -> list[ArrayLike]:
-    entries = list(menu) if isinstance(menu, Sequence | np.ndarray | range) else [menu]
+def _per_type(workload: Workload, menu: Menu) -> list[Any]:
+    entries: list[Any] = list(menu) if np.iterable(menu) else [menu]
     if all(np.ndim(entry) == 0 for entry in entries):
-        return [np.asarray(entries, dtype=np.float64)] * len(workload)
+        return [entries] * len(workload)
     if len(entries) != len(workload):
         raise WorkloadError(
             f"menu has {len(entries)} lists; it must be one list of budgets for all types, or one "
@@ -248,7 +249,14 @@ def _per_type(workload: Workload, menu: Menu) -> list[ArrayLike]:
 
 
 def _allowed(workload: Workload, k: int, entries: ArrayLike) -> Array:
-    values = np.unique(np.asarray(entries, dtype=np.float64))
+    try:
+        values = np.unique(np.asarray(entries, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise WorkloadError(
+            f"menu is {entries!r}; it must be a list of whole numbers.",
+            parameter="menu",
+            value=entries,
+        ) from None
     bad = ~(np.isfinite(values) & (values >= 0) & (values == np.floor(values)))
     if bad.any():
         raise WorkloadError(

@@ -21,6 +21,10 @@ QUICK = 3000
 """The largest number of allocations that it then looks at."""
 
 
+LEAST_BOUNDS = 100
+"""How many bounds a search by load needs at least; without room for them it is not begun."""
+
+
 @dataclass(frozen=True)
 class IntegerSolution:
     r"""The best allowed allocation that was found, and what is certain about it.
@@ -115,6 +119,10 @@ def solve_integer(
                 True,
                 nodes,
             )
+    if len(workload) * LEAST_BOUNDS > node_limit - nodes:
+        value = float(choices.objective(incumbent))
+        upper = max(value, reduced.bound) + reduced.tolerance
+        return _solution(choices, incumbent, value, upper, False, nodes)
     found = load_search.search(choices, incumbent, node_limit=node_limit - nodes)
     upper = min(found.upper_bound, max(found.objective, reduced.bound) + reduced.tolerance)
     return _solution(

@@ -379,7 +379,7 @@ class _Search:
         whole = np.array([worth.sum()])
         picks = np.zeros((1, 0), dtype=np.int64)
         still = float(reach[open_types].sum())
-        edge = blur(right.mean)
+        edge = blur(1 / w.arrival_rate)  # the means are differences from 1/λ
         for k in open_types:
             positions = np.arange(first[k], last[k] + 1)
             if len(one) * len(positions) > EXPANSION_LIMIT:

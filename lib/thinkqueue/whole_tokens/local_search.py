@@ -7,7 +7,7 @@ import numpy as np
 from thinkqueue.whole_tokens.choices import Choices, Index
 
 
-def improve(choices: Choices, index: Index, *, max_moves: int = 1000) -> Index:
+def improve(choices: Choices, index: Index, *, max_moves: int | None = None) -> Index:
     """Move single types to a neighbouring budget while that raises J; return the positions.
 
     Parameters
@@ -17,8 +17,11 @@ def improve(choices: Choices, index: Index, *, max_moves: int = 1000) -> Index:
     index : ndarray of int64, (N,)
         Stable positions to start from.
     max_moves : int, optional
-        The largest number of moves.
+        The largest number of moves; as many as ten million evaluations of one type allow, but
+        between 10 and 1,000, where not given.
     """
+    if max_moves is None:
+        max_moves = min(max(10_000_000 // len(index), 10), 1000)
     share, index = choices.workload.share, index.copy()
     here = float(choices.objective(index))
     for _ in range(max_moves):
