@@ -11,7 +11,7 @@ from thinkqueue.errors import NotConvergedError, WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable, total
 from thinkqueue.solution import Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import FIELDS, Array, Grid, Workload, check_ranges
+from thinkqueue.workload import FIELDS, Array, Grid, Workload, check_ranges, floats
 
 BLOCK = 1 << 14
 """How many numbers an array of a block may have: what stays in a core's cache."""
@@ -112,7 +112,7 @@ def solve_grid(
         )
     solution = GridSolution(
         *(
-            getattr(result, f.name).reshape(*shape, *getattr(result, f.name).shape[1:])
+            getattr(result, f.name).reshape(shape + getattr(result, f.name).shape[1:])
             for f in fields(result)
         )
     )
@@ -150,7 +150,7 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
                 value=parameters[name],
             )
     values = {
-        name: np.asarray(parameters.get(name, getattr(workload, name)), dtype=np.float64)
+        name: floats(name, parameters.get(name, getattr(workload, name)))
         for name in (*FIELDS, *scalars)
     }
     values |= {name: values[name][..., None] for name in scalars}

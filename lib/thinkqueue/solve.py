@@ -105,6 +105,8 @@ def solve(
             break
     if best.gap <= gap * max(1.0, abs(float(best.objective[0]))):
         status = Status.CONVERGED
+    elif status is Status.CONVERGED:
+        status = Status.STALLED  # only the certificate may say that
     solution = _solution(workload, best, status, history)
     if throw and not solution.converged:
         raise NotConvergedError(

@@ -459,11 +459,11 @@ class Workload:
     ) -> None:
         """Check everything and set it: the one door by which values come in."""
         put = object.__setattr__
-        size = np.size(_floats("share", columns["share"]))
+        size = np.size(floats("share", columns["share"]))
         if not size:
             raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
         for field, *_ in _RANGES:
-            values = _floats(field, columns[field])
+            values = floats(field, columns[field])
             if values.ndim > 1 or values.size not in (1, size):
                 raise WorkloadError(
                     f"{field} has shape {values.shape}; it must be one number, "
@@ -476,7 +476,7 @@ class Workload:
             put(self, field, values)
         put(self, "_names", _checked_names(names, size))
         for name, value in (("arrival_rate", arrival_rate), ("accuracy_weight", accuracy_weight)):
-            number = _floats(name, value)
+            number = floats(name, value)
             if number.ndim:
                 raise WorkloadError(
                     f"{name} has shape {number.shape}; it must be one number. For many values at "
@@ -552,7 +552,7 @@ def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False)
     WorkloadError
         If the shape or a value does not fit; the message names the task type.
     """
-    ell = _floats("tokens", tokens)
+    ell = floats("tokens", tokens)
     if ell.ndim == 0 or ell.shape[-1] != len(workload):
         raise WorkloadError(
             f"tokens has shape {ell.shape}; its last axis must have one entry for each of the "
@@ -601,8 +601,21 @@ def _restore(cls: type[Workload], fields: dict[str, Any], names: Any) -> Workloa
     return cls.from_arrays(**fields, names=names)
 
 
-def _floats(parameter: str, values: ArrayLike) -> Array:
-    """Return an array of floats; texts, truth values and None are no numbers here."""
+def floats(parameter: str, values: ArrayLike) -> Array:
+    """Check that something is numbers and return it as floats.
+
+    Parameters
+    ----------
+    parameter : str
+        What it is called in the message.
+    values : array_like
+        Real numbers; texts, truth values and None are none.
+
+    Raises
+    ------
+    WorkloadError
+        If it is something else.
+    """
     if isinstance(values, np.ndarray) and values.dtype == np.float64:
         return values
     try:

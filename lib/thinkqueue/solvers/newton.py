@@ -74,14 +74,14 @@ class Newton:
             else _unless_worse_than_idle(parameters, curves, tokens)
         )
         here = tangent(parameters, tokens, curves)
-        fruitless = 0
+        least, fruitless = here.gap, 0
         while fruitless < 3:
             yield here
             there = _climb(parameters, curves, here, _direction(parameters, here))
             resolved = there.objective - here.objective > RESOLUTION * np.abs(here.objective)
-            closer = there.gap < here.gap / 2
+            closer = there.gap < least / 2  # than ever: rounding makes it come and go
             fruitless = 0 if (resolved | closer).any() else fruitless + 1
-            here = there
+            here, least = there, np.minimum(there.gap, least)
         return Status.STALLED
 
 
