@@ -78,6 +78,13 @@ def test_draws_spread_about_the_estimate_and_feed_the_end(calibration):
     assert 0 < found.regret(found.robust.tokens).mean() <= found.regret(found.plug_in.tokens).mean()
 
 
+def test_draws_want_the_workload_of_the_same_tasks(calibration):
+    workload = calibration.workload(arrival_rate=0.05, accuracy_weight=300)
+    with pytest.raises(CalibrationError, match="measured are arithmetic"):
+        calibration.draws(workload.replace(names=["a", "b"]))
+    assert repr(calibration) == "Calibration(arithmetic: adequate; olympiad: adequate)"
+
+
 def test_service_times_that_were_given_do_not_vary(calibration):
     workload = calibration.workload(arrival_rate=0.05, accuracy_weight=300, time_per_token=0.02)
     draws = calibration.draws(workload, 50)

@@ -4,7 +4,7 @@ import pytest
 from calibration.designs import RATE, TOKENS, TOTAL, saturating, series, simulated
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import Series, fit, fit_many
-from thinkqueue.calibration.intervals import profile_intervals, profile_of_rate
+from thinkqueue.calibration.intervals import bootstrap_intervals, profile_intervals, profile_of_rate
 from thinkqueue.calibration.mixture import log_likelihood, maximise_mixture
 
 CHI_SQUARE_95 = 3.841458820694124
@@ -24,6 +24,17 @@ def test_profile_intervals_cover_at_their_level():
     counts = simulated(31, size=3000)
     # 3,000 intervals at 0.95: standard error 0.004
     assert covered(counts, TOTAL) == pytest.approx(0.95, abs=0.016)
+
+
+@pytest.mark.slow
+def test_bootstrap_intervals_cover_nearly_at_their_level():
+    held = []
+    for k in simulated(33, size=50):
+        fitted = fit(SATURATING, Series(TOKENS, k, TOTAL))
+        interval = bootstrap_intervals(fitted, draws=200)["rate"]
+        held.append(interval.low <= RATE <= interval.high)
+    # 50 intervals at 0.95: fewer than 42 once in a thousand
+    assert np.sum(held) >= 42
 
 
 def test_coverage_fails_if_every_answer_is_counted_four_times():

@@ -94,6 +94,18 @@ def test_tokens_of_single_questions_without_a_budget_are_warned_of():
     assert any("no effect of a budget" in note for note in read_measurements(rows).notes)
 
 
+def test_many_different_token_counts_are_joined_to_classes():
+    rng = np.random.default_rng(0)
+    rows = [{"task": "m", "budget": int(b), "correct": 1} for b in rng.integers(0, 5000, 600)]
+    found = read_measurements(rows)
+    data = found.series("m")
+    assert data.tokens.size == 24
+    assert data.total.sum() == 600
+    assert np.average(data.tokens, weights=data.total) == pytest.approx(found.budget.mean())
+    assert (np.diff(data.tokens) > 0).all()
+    assert any("24 classes" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "words"),
     [

@@ -12,14 +12,14 @@ from thinkqueue.calibration.calibrate import (
 )
 from thinkqueue.calibration.design import MeasurementValue, measurement_value
 from thinkqueue.calibration.fit import CurveFit, Series
-from thinkqueue.calibration.intervals import Interval
+from thinkqueue.calibration.intervals import Interval, bootstrap_intervals, profile_intervals
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
 from thinkqueue.calibration.measurements import (
     MeasurementError,
     Measurements,
     read_measurements,
 )
-from thinkqueue.calibration.pooling import Pooled
+from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.uncertainty import Draws, Propagation, best_on_average, propagate
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
 
@@ -41,9 +41,12 @@ __all__ = [
     "TaskCalibration",
     "Verdict",
     "best_on_average",
+    "bootstrap_intervals",
     "calibrate",
     "fit_latency",
     "measurement_value",
+    "pool_rates",
+    "profile_intervals",
     "propagate",
     "read_measurements",
 ]

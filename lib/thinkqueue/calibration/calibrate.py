@@ -62,7 +62,7 @@ class TaskCalibration:
     latency: LatencyFit | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """Fits, intervals and verdicts for every task.
 
@@ -86,6 +86,10 @@ class Calibration:
             if task.name == name:
                 return task
         raise KeyError(f"{name!r} was not measured; measured are {', '.join(self.names)}.")
+
+    def __repr__(self) -> str:
+        facts = [f"{name}: {verdict}" for name, verdict in self.verdicts.items()]
+        return f"Calibration({'; '.join(facts) or _listed(self.names)})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,6 +168,11 @@ class Calibration:
             Seed of the simulation.
         """
         seeds = np.random.SeedSequence(seed).spawn(len(workload))
+        if workload.names != self.names:
+            raise CalibrationError(
+                f"The workload has the types {_listed(workload.names)}, and measured are "
+                f"{_listed(self.names)}: draw from the workload that this calibration made."
+            )
         streams = [np.random.default_rng(stream) for stream in seeds]
         curves = np.stack(
             [

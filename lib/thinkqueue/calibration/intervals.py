@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from thinkqueue.calibration.curves import SATURATING
-from thinkqueue.calibration.fit import CurveFit
+from thinkqueue.calibration.fit import CurveFit, bootstrap
 from thinkqueue.calibration.mixture import maximise_mixture
 from thinkqueue.workload import Array
 
@@ -83,6 +83,34 @@ def profile_intervals(fitted: CurveFit, level: float = 0.95) -> dict[str, Interv
         # a bound of the parameter's own range closes the interval; it is not an open end
         ends = _crossings(of_value, best, 0.0, 1.0, threshold)
         intervals[name] = Interval(ends[0], ends[1], level)
+    return intervals
+
+
+def bootstrap_intervals(
+    fitted: CurveFit, level: float = 0.95, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Interval]:
+    """Return percentile intervals for gain, rate, baseline and ceiling from simulated experiments.
+
+    Easier to believe than the profile intervals, and a little short where a parameter meets its
+    bound.
+
+    Parameters
+    ----------
+    fitted : CurveFit
+        A fit of the saturating curve.
+    level : float, optional
+        Nominal coverage.
+    draws : int, optional
+        Simulated experiments.
+    seed : int, optional
+        Seed of the simulation.
+    """
+    gain, rate, baseline = bootstrap(fitted, draws, np.random.default_rng(seed)).T
+    samples = {"gain": gain, "rate": rate, "baseline": baseline, "ceiling": baseline + gain}
+    intervals = {}
+    for name, sample in samples.items():
+        low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2])
+        intervals[name] = Interval(float(low), float(high), level)
     return intervals
 
 

@@ -35,6 +35,8 @@ from thinkqueue.workload import Array
 COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency")
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _MISSING = {"", "na", "<na>", "n/a", "nan", "none", "null"}
+MOST_POINTS = 24
+"""How many points a series keeps; a deviance from more points of few questions tests nothing."""
 _WHOLE = 0.051
 """How far a share times its total may lie from a whole number to be taken for that number: shares
 are published with two to four digits."""
@@ -104,7 +106,8 @@ class Measurements:
         Rows are grouped by budget where there is one, and otherwise by tokens used. The point on
         the axis is the mean of the tokens used over the group where they are known, and otherwise
         the budget: tokens used by single questions are never regressed on, because hard questions
-        think longer and fail more often, which says nothing about what a larger budget buys.
+        think longer and fail more often, which says nothing about what a larger budget buys. More
+        than 24 points are joined to 24 classes of about equal numbers of questions.
 
         Parameters
         ----------
@@ -124,12 +127,8 @@ class Measurements:
             at = float(np.average(used, weights=total[group])) if np.isfinite(used).all() else value
             right, asked = points.get(at, (0.0, 0.0))
             points[at] = (right + correct[group].sum(), asked + total[group].sum())
-        order = sorted(points)
-        return Series(
-            np.array(order, float),
-            np.array([points[at][0] for at in order]),
-            np.array([points[at][1] for at in order]),
-        )
+        table = np.array([(at, *points[at]) for at in sorted(points)], dtype=float)
+        return _in_classes(*table.T)
 
     def latencies(self, task: str) -> tuple[Array, Array]:
         """Return tokens (used, or else allowed) and seconds of the rows of a task that have both.
@@ -142,6 +141,19 @@ class Measurements:
         tokens = np.where(np.isfinite(self.tokens), self.tokens, self.budget)
         rows = self.rows(task) & np.isfinite(self.latency) & np.isfinite(tokens)
         return tokens[rows], self.latency[rows]
+
+
+def _in_classes(tokens: Array, correct: Array, total: Array) -> Series:
+    """Return a series of at most 24 points, each the mean of its neighbours."""
+    if tokens.size <= MOST_POINTS:
+        return Series(tokens, correct, total)
+    share = (np.cumsum(total) - total / 2) / total.sum()
+    group = np.minimum((share * MOST_POINTS).astype(int), MOST_POINTS - 1)
+    spent, right, asked = (
+        np.bincount(group, weights=x).astype(float) for x in (total * tokens, correct, total)
+    )
+    used = asked > 0
+    return Series(spent[used] / asked[used], right[used], asked[used])
 
 
 def read_measurements(source: Any) -> Measurements:
@@ -360,6 +372,12 @@ def _with_notes_on_rows(measured: Measurements) -> Measurements:
     for task in measured.names:
         rows = measured.rows(task) & np.isfinite(measured.correct)
         single = rows & (measured.total == 1) & np.isnan(measured.budget)
+        points = np.where(np.isfinite(measured.budget), measured.budget, measured.tokens)[rows]
+        if np.unique(points).size > MOST_POINTS:
+            notes.append(
+                f"Task {task!r} has {np.unique(points).size} different token counts; they were "
+                f"joined to {MOST_POINTS} classes."
+            )
         used = measured.tokens[single]
         if used.size >= 10 and np.unique(used).size > used.size / 2:
             notes.append(
