@@ -209,7 +209,7 @@ def _built_aside(book: Book, builder: str) -> Iterator[Path]:
 
 def _faults(done: subprocess.CompletedProcess[str]) -> str:
     lines = done.stderr.splitlines()
-    chosen = [line for line in lines if "WARNING" in line or "ERROR" in line]
+    chosen = [line for line in lines if "WARNING: " in line or "ERROR: " in line]
     return "\n".join(chosen or lines[-30:])
 
 
