@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.fifo import total
+from thinkqueue.fifo import queue, total
 from thinkqueue.solution import Status
 from thinkqueue.solvers.fixed_point import best_reply
 from thinkqueue.workload import Array, Parameters
@@ -44,8 +44,11 @@ class ConditionalGradient:
         while True:
             yield here
             d = best_reply(p, here) - here.tokens
-            moved = here.tokens + best_fraction(p, curves, here, d) * d
-            moved = np.minimum(np.maximum(moved, 0), p.max_tokens)
+            fraction = best_fraction(p, curves, here, d)
+            moved = np.clip(here.tokens + fraction * d, 0, p.max_tokens)
+            while not queue(p, moved).y > 0:  # by rounding, where ρ is 1 but for a few last digits
+                fraction /= 2
+                moved = np.clip(here.tokens + fraction * d, 0, p.max_tokens)
             if np.array_equal(moved, here.tokens):
                 return Status.STALLED
             here = tangent(p, moved, curves)
@@ -68,14 +71,14 @@ def best_fraction(p: Parameters, curves: Curves, here: Tangent, d: Array) -> flo
         Its direction, one of ascent.
     """
     state, weighted = here.queue, p.share * p.time_per_token * d
-    load, m, y = float(np.ravel(p.arrival_rate)[0]), float(state.m[0]), float(state.y[0])
+    load, y = float(np.ravel(p.arrival_rate)[0]), float(state.y[0])
     second, a, e = float(state.M[0]), float(weighted.sum()), float(total(weighted, state.s)[0])
     bow = float(total(weighted, p.time_per_token * d)[0])
     worth = curves.stake * p.rate * d * np.exp(-p.rate * here.tokens)
     decay = p.rate * d
 
     def slope(t: float) -> float:
-        margin = 1 - load * (m + t * a) if t else y
+        margin = y - t * load * a
         square = second + t * (2 * e + t * bow)
         time = a + load * ((e + t * bow) + load * a * square / (2 * margin)) / margin
         return float(worth @ np.exp(-t * decay)) - time

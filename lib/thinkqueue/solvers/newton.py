@@ -39,6 +39,7 @@ T = TypeVar("T")
 SAMPLE, SAMPLE_STEPS = 4096, 8
 FEW_ROUNDS, MANY_ROUNDS = 4, 16
 HALVINGS = 60
+EPSILON = float(np.finfo(np.float64).eps)
 RESOLUTION = 1e-13
 """Relative to J, what a comparison of two objectives in double precision is trusted to resolve."""
 
@@ -78,7 +79,7 @@ class Newton:
         while fruitless < 3:
             yield here
             there = _climb(parameters, curves, here, _direction(parameters, here))
-            resolved = there.objective - here.objective > RESOLUTION * np.abs(here.objective)
+            resolved = there.objective - here.objective > _blur(parameters, here)
             closer = there.gap < least / 2  # than ever: rounding makes it come and go
             fruitless = 0 if (resolved | closer).any() else fruitless + 1
             here, least = there, np.minimum(there.gap, least)
@@ -220,6 +221,12 @@ def _cautious(p: Parameters, look: Tangent) -> tuple[Array, NDArray[np.bool_]]:
     return step(above), np.ones_like(pressure, dtype=bool)
 
 
+def _blur(p: Parameters, look: Tangent) -> Array:
+    r"""Return what rounding may do to J: that of :math:`y` is magnified by :math:`E[W]/y`."""
+    waiting = look.queue.mean_waiting_time(p.arrival_rate)
+    return np.asarray(RESOLUTION * np.abs(look.objective) + EPSILON * waiting / look.queue.y)
+
+
 def _climb(p: Parameters, curves: Curves, here: Tangent, d: Array) -> Tangent:
     """Go along a direction of ascent as far as is stable, better and not far beyond the top."""
     drift = p.arrival_rate * total(p.share * d, p.time_per_token)
@@ -234,7 +241,7 @@ def _shorten(
 ) -> Tangent:
     """Halve a step until it is good; in a grid, workloads whose step is not good go on alone."""
     there = tangent(p, np.minimum(np.maximum(here.tokens + t * d, 0), p.max_tokens), curves)
-    blur = RESOLUTION * np.abs(here.objective)
+    blur = _blur(p, here)
     weighted = p.share * d
     rise = total(weighted, here.slope)
     better = there.objective >= here.objective + 1e-4 * t * rise - blur
