@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from calibration.designs import TOKENS, TOTAL, saturating, series
-from thinkqueue.calibration.fit import Series
-from thinkqueue.calibration.verdicts import Verdict, judge
+from calibration.designs import TOKENS, TOTAL, saturating, series, simulated
+from thinkqueue.calibration.curves import ConcaveCurve
+from thinkqueue.calibration.fit import Series, fit, goodness_of_fit
+from thinkqueue.calibration.verdicts import REJECT_AT, Verdict, judge
 
 
 def judged(tokens, correct, total):
@@ -98,6 +99,18 @@ def test_degenerate_data_are_told_in_words(tokens, correct, words):
 
 def test_three_in_all_bounds_the_accuracy_that_was_never_seen():
     assert "below 0.025" in judged([0, 500, 1000, 2000], [0, 0, 0, 0], 30).words
+
+
+@pytest.mark.slow
+def test_a_straight_line_only_just_concave_is_seldom_called_s_shaped():
+    rng = np.random.default_rng(9)
+    concave = ConcaveCurve(tuple(TOKENS))
+    p = [
+        goodness_of_fit(fit(concave, Series(TOKENS, k, TOTAL)), 99, rng)
+        for k in simulated(10, size=150, probability=0.2 + 0.6 * TOKENS / 4000)
+    ]
+    # at 3 %: mean 4.5, more than 13 once in three thousand
+    assert np.sum(np.array(p) <= REJECT_AT["any concave"]) <= 13
 
 
 @pytest.mark.slow

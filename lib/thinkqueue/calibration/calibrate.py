@@ -334,7 +334,7 @@ def calibrate(
     level : float, optional
         Coverage of the intervals.
     simulations : int, optional
-        Simulated experiments behind each p-value, at least 19.
+        Simulated experiments behind each p-value, at least 39.
     pool : bool, optional
         Shrink the rates of the tasks towards a common one where the data are thin.
     seed : int, optional
@@ -347,9 +347,9 @@ def calibrate(
     """
     if not 0 < level < 1:
         raise CalibrationError(f"level is {level!r}; it must lie between 0 and 1.")
-    if simulations < 19:
+    if simulations < 39:
         raise CalibrationError(
-            f"simulations is {simulations!r}; a p-value of 0.05 needs at least 19."
+            f"simulations is {simulations!r}; a p-value of 0.025 needs at least 39."
         )
     measured = read_measurements(measurements)
     streams = np.random.SeedSequence(seed).spawn(len(measured.names))
