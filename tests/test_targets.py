@@ -110,13 +110,13 @@ def test_derivatives_of_the_targets(
 
 
 def test_the_sandwich_of_the_tail() -> None:
-    r"""e^{-θ(d + s_max)} (1 + θ/λ) ≤ P(T > d) ≤ e^{-θ d} (1 + θ/λ)."""
+    """g(θ s_max) e^{-θ d} (1 + θ/λ) ≤ P(T > d) ≤ e^{-θ d} (1 + θ/λ), once d holds every service."""
     generator = np.random.default_rng(5)
-    for seed in range(12):
-        w = plain_workload(seed, types=4)
-        ell = tq.solve(w).tokens * generator.uniform(0.3, 1.0, 4)
+    for seed in range(8):
+        w = plain_workload(seed, types=3)
+        ell = tq.solve(w).tokens * generator.uniform(0.3, 1.0, 3)
         bound = tq.tail_bound(w, ell)
-        d = generator.uniform(0.1, 6) * bound.longest_service
+        d = generator.uniform(1, 6) * bound.longest_service
         level = 1 + bound.decay_rate / w.arrival_rate
         late = float(tq.system_time_tail(w, ell, d))
         assert level * float(bound.lower(d)) * (1 - 1e-9) <= late
@@ -161,7 +161,7 @@ def test_the_target_holds_on_the_exact_distribution(
         assert not found.convex
         assert (target.ratio(qwen, found.safe_tokens) <= 1).all()
         assert tq.mean_accuracy(qwen, found.safe_tokens) <= found.value <= found.upper_bound
-        assert found.gap < 0.03
+        assert found.gap < 0.01
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_no_random_start_finds_better(
 ) -> None:
     for target, found in ((TAIL, under_tail), (EACH, under_each)):
         caps = _caps(qwen, target)
-        for ell in feasible(qwen, target, 4, seed=7):
+        for ell in feasible(qwen, target, 3, seed=7):
             assert tq.mean_accuracy(qwen, ell) <= found.value
             climbed = _climb(qwen, target, ell, caps, False)
             assert tq.mean_accuracy(qwen, climbed) <= found.value + 1e-6

@@ -45,6 +45,21 @@ def single(load: float) -> tuple[tq.Workload, Array]:
     ), np.array([50.0])
 
 
+def small() -> tuple[tq.Workload, Array]:
+    """Three types at a load of 0.7."""
+    w = tq.Workload.from_arrays(
+        share=[0.3, 0.5, 0.2],
+        gain=0.5,
+        rate=1e-3,
+        baseline=0.0,
+        base_time=[0.2, 0.6, 0.3],
+        time_per_token=0.01,
+        arrival_rate=0.7 / 1.121,
+        accuracy_weight=100.0,
+    )
+    return w, np.array([17.0, 50.0, 200.0])
+
+
 def erlang_cdf(load: float, t: float) -> float:
     """P(W ≤ t) of M/D/1 with service time 1: Erlang's series, safe in doubles for small t only."""
     return (1 - load) * sum(
@@ -231,8 +246,7 @@ def test_queries_without_service_change_nothing() -> None:
 
 
 def test_quantiles_invert_the_tails() -> None:
-    w = tq.Workload.from_toml(QWEN)
-    ell = tq.solve(w).tokens
+    w, ell = small()
     p = np.array([0.0, 0.2, 0.5, 0.9, 0.95, 0.99, 0.9999, 1 - 1e-9])
     together = tq.system_time_quantile(w, ell, p)
     assert together.shape == p.shape
@@ -273,16 +287,15 @@ def test_bad_input_is_refused_kindly() -> None:
 
 
 def test_tail_price_is_the_derivative() -> None:
-    w = tq.Workload.from_toml(QWEN)
-    ell = tq.solve(w).tokens
-    t = np.array([5.0, 30.0, 90.0])
+    w, ell = small()
+    t = np.array([0.2, 1.5, 8.0])
     price = tq.waiting_time_tail_price(w, ell, t)
     assert price.shape == (3, len(w))
-    step = 1e-3 / w.time_per_token
+    step = 1e-4 / w.time_per_token
     for k in range(len(w)):
         shift = np.eye(len(w))[k] * step
         up, down = (tq.waiting_time_tail(w, ell + side * shift, t) for side in (1, -1))
-        np.testing.assert_allclose(price[:, k], (up - down) / 2e-3, rtol=1e-5)
+        np.testing.assert_allclose(price[:, k], (up - down) / 2e-4, rtol=1e-5)
 
 
 def test_tail_price_integrates_to_the_queueing_price() -> None:
@@ -297,7 +310,7 @@ def test_tail_price_integrates_to_the_queueing_price() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(9))
 def test_hard_workloads(seed: int) -> None:
     w = hard_workload(seed, types=int(np.random.default_rng(seed).choice([1, 2, 5, 20])))
     ell = tq.solve(w, throw=False).tokens
@@ -313,7 +326,7 @@ def test_hard_workloads(seed: int) -> None:
 
 @pytest.mark.slow
 def test_many_types() -> None:
-    w = plain_workload(3, types=500)
+    w = plain_workload(3, types=300)
     ell = tq.solve(w).tokens
     wait = tq.waiting_time_distribution(w, ell)
     assert wait.error < 1e-5

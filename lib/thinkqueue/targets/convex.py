@@ -42,10 +42,13 @@ class DecayOptimum:
     upper_bound: float
 
 
-def best_at_decay_rate(workload: Workload, theta: float, caps: Array) -> DecayOptimum | None:
+def best_at_decay_rate(
+    workload: Workload, theta: float, caps: Array, floors: Array | None = None
+) -> DecayOptimum | None:
     r"""Maximise the mean accuracy over the allocations with a decay rate of at least θ.
 
-    .. math:: \max_{0\le\ell\le\text{cap}} \sum_k w_k\pi_k p_k(\ell_k) \quad\text{subject to}\quad
+    .. math:: \max_{\text{floor}\le\ell\le\text{cap}} \sum_k w_k\pi_k p_k(\ell_k)
+              \quad\text{subject to}\quad
               \sum_k\pi_k e^{\theta s_k(\ell_k)} \le 1 + \theta/\lambda .
 
     Parameters
@@ -56,6 +59,8 @@ def best_at_decay_rate(workload: Workload, theta: float, caps: Array) -> DecayOp
         The decay rate demanded, in 1/s.
     caps : ndarray, (N,)
         The largest budgets allowed.
+    floors : ndarray, (N,), optional
+        The smallest ones, 0 where not given.
 
     Returns
     -------
@@ -64,28 +69,28 @@ def best_at_decay_rate(workload: Workload, theta: float, caps: Array) -> DecayOp
     """
     w = workload
     room = 1 + theta / w.arrival_rate
+    least = np.zeros(len(w)) if floors is None else floors
     with np.errstate(divide="ignore"):
         worth = np.log(w.weight * w.gain * w.rate) - np.log(theta * w.time_per_token)
     slope = w.rate + theta * w.time_per_token
 
     def budgets(log_price: float) -> Array:
         free = (worth - log_price - theta * w.base_time) / slope
-        return np.clip(free, 0.0, caps)
+        return np.clip(free, least, caps)
 
     def used(ell: Array) -> float:
         with np.errstate(over="ignore"):
             return float(w.share @ np.exp(theta * (w.base_time + w.time_per_token * ell)))
 
-    if (caps < 0).any() or used(np.zeros(len(w))) > room:
+    if (caps < least).any() or used(least) > room:
         return None
     if used(caps) <= room:
         reached = float(mean_accuracy(w, caps))
         return DecayOptimum(caps, reached, reached)
     finite = np.isfinite(worth)
     if not finite.any():
-        nothing = np.zeros(len(w))
-        reached = float(mean_accuracy(w, nothing))
-        return DecayOptimum(nothing, reached, reached)
+        reached = float(mean_accuracy(w, least))
+        return DecayOptimum(least, reached, reached)
     # at the upper end nobody gets anything, at the lower everybody has the cap
     high = float((worth - theta * w.base_time)[finite].max())
     low = float((worth - theta * w.base_time - slope * caps)[finite].min())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq, minimize
@@ -19,6 +20,7 @@ from thinkqueue.targets.target import (
     Target,
     TypeTailTarget,
 )
+from thinkqueue.waiting_time.bounds import shrink
 from thinkqueue.workload import Array, Workload
 
 MARGIN = 1e-8
@@ -26,6 +28,7 @@ MARGIN = 1e-8
 
 LARGEST_WEIGHT = 1e15
 RATES_TRIED = 60
+SLICES = 24
 MOST_TIGHTENED = 20
 
 STEP = 1e-9
@@ -226,27 +229,67 @@ def _inner(workload: Workload, target: TailTarget | TypeTailTarget, caps: Array)
 
 
 def _outer(workload: Workload, target: TailTarget | TypeTailTarget, caps: Array) -> float:
-    r"""Necessary: :math:`e^{-\theta(d+s_{\max})}(1+\theta/\lambda) \le P(T>d)`; and for the type
-    with the longest service :math:`e^{-\theta d_k} \le P(T_k>d_k)`.
+    r"""Bound the accuracy of all allocations that meet the target, by convex relaxations.
+
+    With S at least the longest service, :math:`P(T_k>d) \ge g(\theta S) e^{-\theta(d-s_k)}`; so a
+    decay rate that depends on S is necessary, and the shorter S, the more it asks. The range of
+    the longest service is cut into slices; in each one type after the other is the longest.
     """
+    w = workload
+    asked = w.share > 0
+    shortest = float(w.base_time[asked].max())
+    longest = float((w.base_time + w.time_per_token * caps)[asked].max())
+    best = -np.inf
+    for low, high in pairwise(np.linspace(shortest, longest, SLICES + 1)):
+        within = np.where(asked, np.minimum(caps, (high - w.base_time) / w.time_per_token), caps)
+        for k in np.flatnonzero(asked):
+            floors = np.zeros(len(w))
+            floors[k] = max((low - w.base_time[k]) / w.time_per_token[k], 0.0)
+            if floors[k] <= within[k]:
+                theta = _necessary_rate(workload, target, int(k), float(low), float(high))
+                found = best_at_decay_rate(w, theta, np.maximum(within, 0.0), floors)
+                best = best if found is None else max(best, found.upper_bound)
     at_caps = float(mean_accuracy(workload, caps))
-    asked = workload.share > 0
+    return min(at_caps, best) if np.isfinite(best) else at_caps
+
+
+def _necessary_rate(
+    workload: Workload, target: TailTarget | TypeTailTarget, k: int, low: float, high: float
+) -> float:
+    r"""The decay rate needed when the longest service, between two times, is of type k.
+
+    For type k itself :math:`P(T_k > d_k) \ge g(\theta s_k)\,e^{\theta s_k} e^{-\theta d_k}`, which
+    grows with :math:`s_k`.
+    """
     if isinstance(target, TailTarget):
-        longest = float((workload.base_time + workload.time_per_token * caps)[asked].max())
-        theta = _rate(workload, target.deadline + longest, target.probability)
-    else:
-        rare = -np.log(target.probabilities(workload))
-        theta = float((rare / _deadlines(workload, target))[asked].min())
-    found = best_at_decay_rate(workload, theta, caps)
-    return at_caps if found is None else min(at_caps, found.upper_bound)
+        return _rate(workload, target.deadline, target.probability, high)
+    asked = workload.share > 0
+    deadline = target.deadlines(workload)
+    rare = -np.log(target.probabilities(workload))
+    shortest = np.where(np.arange(len(workload)) == k, low, workload.base_time)
+    slack = deadline - shortest
+
+    def excess(theta: float) -> float:
+        factor = np.full(len(workload), shrink(theta * high))
+        factor[k] = shrink(theta * low)
+        return float((np.log(np.maximum(factor, 1e-300)) + rare - theta * slack)[asked].max())
+
+    top = float((rare / deadline)[asked].max())
+    while excess(top) > 0:
+        top *= 2
+    return float(brentq(excess, 0.0, top))
 
 
-def _rate(workload: Workload, time: float, probability: float) -> float:
-    r"""The root of :math:`e^{-\theta t}(1+\theta/\lambda) = \varepsilon`, in logarithms."""
+def _rate(workload: Workload, time: float, probability: float, longest: float = 0.0) -> float:
+    r"""The root of :math:`g(\theta S)\,e^{-\theta t}(1+\theta/\lambda) = \varepsilon`.
+
+    In logarithms, where the left side is concave and starts at 0: it is crossed once.
+    """
     rate = workload.arrival_rate
 
     def excess(theta: float) -> float:
-        return float(np.log1p(theta / rate) - theta * time - np.log(probability))
+        factor = np.log(max(shrink(theta * longest), 1e-300))
+        return float(factor + np.log1p(theta / rate) - theta * time - np.log(probability))
 
     high = -np.log(probability) / time
     while excess(high) > 0:

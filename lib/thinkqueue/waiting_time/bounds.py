@@ -13,7 +13,9 @@ the equation of the queue becomes a renewal equation whose kernel is a probabili
 A weighted mean of what came within one longest service before: so from any moment on, G stays
 between the least and the largest value that it took in the window before it (our own
 formulation of the bounds of Kingman and Ross). At :math:`t = 0` the window says
-:math:`e^{-\theta(t+s_{\max})} \le P(W>t) \le e^{-\theta t}`.
+:math:`e^{-\theta(t+s_{\max})} \le P(W>t) \le e^{-\theta t}`, and a look at the part of the past
+that lies before 0 sharpens the lower end to :math:`g(\theta s_{\max})\,e^{-\theta t}` with
+:math:`g(x) = x/(e^x - 1)`.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from thinkqueue.workload import Array, Workload
 class TailBound:
     r"""An exponential bound on the waiting time, with the asymptote that it runs parallel to.
 
-    .. math:: e^{-\theta(t + s_{\max})} \le P(W > t) \le e^{-\theta t}, \qquad
-              P(W > t) \sim C e^{-\theta t}.
+    .. math:: g(\theta s_{\max})\,e^{-\theta t} \le P(W > t) \le e^{-\theta t}, \qquad
+              P(W > t) \sim C e^{-\theta t}, \qquad g(x) = \frac{x}{e^x - 1}.
 
     Call it with a time, in seconds and of any shape, for the upper bound there.
 
@@ -65,7 +67,10 @@ class TailBound:
             Times in s.
         """
         at = times_array(t)
-        return np.where(at < 0, 1.0, self._decay(np.maximum(at, 0) + self.longest_service))
+        if np.isinf(self.decay_rate):
+            return np.where(at < 0, 1.0, 0.0)
+        least = shrink(self.decay_rate * self.longest_service)
+        return np.where(at < 0, 1.0, least * self._decay(np.maximum(at, 0)))
 
     def asymptote(self, t: ArrayLike) -> Array:
         r"""Return :math:`\min(1, C e^{-\theta t})`, what P(W > t) approaches as t grows.
@@ -146,6 +151,17 @@ def decay_rate(mixture: ServiceMixture) -> float:
     while excess(low) > 0:
         low /= 4
     return float(brentq(excess, low, high, xtol=low * 1e-15, rtol=1e-15))
+
+
+def shrink(x: float) -> float:
+    """Return g(x) = x / (e^x - 1), which falls from 1 and is above e^-x.
+
+    Parameters
+    ----------
+    x : float
+        At least 0.
+    """
+    return float(x * np.exp(-x) / -np.expm1(-x)) if x > 0 else 1.0
 
 
 def times_array(t: ArrayLike) -> Array:

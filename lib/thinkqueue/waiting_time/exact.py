@@ -108,8 +108,9 @@ def waiting_time_distribution(
 
     Notes
     -----
-    Exact to rounding for up to about ten types, with an error estimate of its own for more
-    (:attr:`WaitingTime.error`). The method is our own; see :mod:`thinkqueue.waiting_time.renewal`.
+    Exact to rounding for up to about five types; with more, :attr:`WaitingTime.error` says how
+    close, typically 1e-9 or better. The method is our own; see
+    :mod:`thinkqueue.waiting_time.renewal`.
     """
     mixture = ServiceMixture.of(workload, tokens)
     if not len(mixture.service):

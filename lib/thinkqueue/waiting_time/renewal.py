@@ -41,7 +41,7 @@ SAME = 1e-12
 NEVER = 1e-30
 """Waits less likely than this are left to the asymptote, settled or not."""
 
-MOST_SUMS = 600
+MOST_SUMS = 400
 MOST_PANELS = 20_000
 
 
