@@ -42,7 +42,8 @@ class IntegerSolution:
     proven : bool
         Whether every other allocation was compared, or excluded by a bound with room for rounding.
     nodes : int
-        Reduced costs computed for bounds, N for each, and partial allocations looked at.
+        Reduced costs computed for bounds, N for each but at least 256, and partial allocations
+        looked at: a measure of the work.
     """
 
     tokens: Index

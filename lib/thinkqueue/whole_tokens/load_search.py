@@ -49,6 +49,15 @@ LAYER_LIMIT = 200_000
 MULTIPLIER_STEPS = 120
 """The largest number of steps towards the best multiplier of one load; any multiplier is valid."""
 
+CALL_COST = 256
+"""What a call of NumPy costs, in task types: a bound of few types is charged for that many."""
+
+WINDOW_CALLS = 10
+"""What the candidates of a cell are charged, in bounds."""
+
+ENOUGH = 0.02
+"""How closely the multiplier of a load is sought, relative to what separates it from the best."""
+
 LONGEST = 400
 """The largest number of undecided types that a cell is enumerated with."""
 
@@ -92,7 +101,8 @@ def search(choices: Choices, incumbent: Index, *, node_limit: int) -> Found:
     incumbent : ndarray of int64, (N,)
         Stable positions to start from.
     node_limit : int
-        When to give up: reduced costs computed, N for each bound, and partial allocations.
+        When to give up: reduced costs computed, N for each bound (at least 256), and partial
+        allocations.
 
     Returns
     -------
@@ -149,7 +159,7 @@ class _Search:
         self.choices = choices
         self.best, self.value = incumbent, float(choices.objective(incumbent))
         self.size = choices.magnitude(incumbent)
-        self.nodes = 0
+        self.nodes, self.cost = 0, max(len(choices.count), CALL_COST)
 
     def run(self, node_limit: int) -> Found:
         choices = self.choices
@@ -179,8 +189,8 @@ class _Search:
             if resolved:  # what is left differs from the incumbent by less than rounding does
                 break
             heapq.heappop(heap)
-            middle = 0.5 * (left.burden + right.burden)
-            if right.burden - left.burden <= NARROWEST * middle:
+            middle = self._split(left, right)
+            if right.burden - left.burden <= NARROWEST * right.burden:
                 given_up = max(given_up, -negative)
                 continue
             split = self._end(middle, between=(right.price, left.price))
@@ -197,6 +207,18 @@ class _Search:
             self.nodes,
             proven,
         )
+
+    def _split(self, left: End, right: End) -> float:
+        """Return where to cut a cell: in the middle, or nearer to an end that is far better.
+
+        The dual bound falls as the square of the distance from its top, and the bound of a cell
+        from one distance to four times that distance is still about the one at its near end. So
+        cells far from the top may be cut at a quarter, and no earlier.
+        """
+        near, far = (left, right) if left.bound >= right.bound else (right, left)
+        slack = max(near.bound - self.value, 0.0) + self._tolerance(left, right)
+        part = 0.5 if near.bound - far.bound <= 64 * slack else 0.25
+        return near.burden + part * (far.burden - near.burden)
 
     def _range(self) -> tuple[float, float]:
         r"""Return the values of τ that an allocation as good as the incumbent can have."""
@@ -226,7 +248,7 @@ class _Search:
         mean = 1 / w.arrival_rate - 1 / (2 * burden)
 
         def at(price: float) -> tuple[End, float]:
-            self.nodes += len(w)
+            self.nodes += self.cost
             index = self.choices.best(price, burden)
             top = self.choices.lagrangian(index, price, burden)
             s = self.choices.service(self.choices.tokens(index))
@@ -251,6 +273,9 @@ class _Search:
         best = min((below, above), key=lambda end: end.bound)
         for step in range(MULTIPLIER_STEPS):
             if (below.index != above.index).sum() <= 1:
+                break
+            # the bound is convex in μ: what can still be gained, beside what is at stake
+            if (high - low) * max(over, -under) <= ENOUGH * abs(best.bound - self.value):
                 break
             # a secant where it helps, the middle at least every third time
             cut = over / (over - under) if step % 3 else 0.5
@@ -318,6 +343,7 @@ class _Search:
         """Compare all allocations of a cell that its bound does not exclude, if they are few."""
         tolerance = self._tolerance(left, right)
 
+        self.nodes += WINDOW_CALLS * self.cost
         first, last = self._windows(left, right, self.value - tolerance)
         size = float(np.log(last - first + 1).sum())
         width = self._bound(left, right) - max(left.bound, right.bound)
