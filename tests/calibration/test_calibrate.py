@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -147,6 +148,12 @@ def test_the_same_seed_gives_the_same_calibration_and_it_can_be_written_as_json(
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(CalibrationError, match=next(iter(options))):
         calibrate(rows(CURVES), **options)
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(calibration, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"thinkqueue\[book\]"):
+        calibration.plot()
 
 
 def test_the_picture_has_a_panel_for_each_task(calibration):

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,6 +158,13 @@ def test_files_that_are_something_else_are_told_apart(tmp_path):
     ):
         with pytest.raises(MeasurementError, match=words):
             read_measurements(source)
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    path = write(tmp_path, "no", "measured.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MeasurementError, match=r"thinkqueue\[calibrate\]"):
+        read_measurements(path)
 
 
 def test_pandas_missing_values_are_missing():
