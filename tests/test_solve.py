@@ -12,7 +12,7 @@ import pytest
 import thinkqueue as tq
 from thinkqueue import NotConvergedError, Solution, Status, UnstableError, WorkloadError
 from thinkqueue.bounds import Tangent, tangent
-from thinkqueue.workload import Array, Parameters
+from thinkqueue.parameters import Array, Parameters
 from workloads import hard_workloads, plain_workload, plain_workloads, rounding, thinking_workloads
 
 

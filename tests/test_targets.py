@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import thinkqueue as tq
+from thinkqueue.parameters import Array
 from thinkqueue.targets.convex import best_at_decay_rate
 from thinkqueue.targets.solve import _caps, _climb, _largest_step
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Array
 from workloads import QWEN, plain_workload
 
 TAIL = tq.TailTarget(deadline=60.0, probability=0.01)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import thinkqueue as tq
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import solve
-from thinkqueue.workload import Array
 from workloads import QWEN, hard_workload, plain_workload
 
 LOADS = (0.01, 0.1, 0.3, 0.6, 0.9, 0.99, 0.999)

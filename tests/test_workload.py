@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkqueue import Saturating, TaskType, ThinkQueueError, Workload, WorkloadError
-from thinkqueue.workload import FIELDS, LARGEST, SMALLEST, tokens_array
+from thinkqueue.parameters import FIELDS, LARGEST, SMALLEST
+from thinkqueue.workload import tokens_array
 from workloads import DATA, QWEN, hard_workloads, plain_workload
 
 GOOD = {

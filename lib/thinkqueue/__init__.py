@@ -26,7 +26,7 @@ from thinkqueue.disciplines import (
     ProcessorSharing,
     ShortestFirst,
 )
-from thinkqueue.errors import NotConvergedError, ThinkQueueError, UnstableError, WorkloadError
+from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.fifo import (
     mean_system_time,
     mean_waiting_time,
@@ -34,7 +34,7 @@ from thinkqueue.fifo import (
     service_time,
     utilization,
 )
-from thinkqueue.grid import GridSolution, solve_grid
+from thinkqueue.grid import solve_grid
 from thinkqueue.objective import (
     Curvature,
     accuracy,
@@ -56,7 +56,7 @@ from thinkqueue.simulation import (
     simulate_difference,
 )
 from thinkqueue.smoothness import CurvatureBound, curvature_bound
-from thinkqueue.solution import Solution, Status, Step
+from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import Solver, solve
 from thinkqueue.solvers.conditional_gradient import ConditionalGradient
 from thinkqueue.solvers.fixed_point import FixedPoint
@@ -74,6 +74,7 @@ from thinkqueue.targets import (
     slowest_decode,
     solve_target,
 )
+from thinkqueue.task_type import TaskType
 from thinkqueue.waiting_time import (
     Inversion,
     TailBound,
@@ -93,7 +94,7 @@ from thinkqueue.whole_tokens import (
     rounding_loss_bound,
     solve_integer,
 )
-from thinkqueue.workload import TaskType, Workload
+from thinkqueue.workload import Workload
 
 __all__ = [
     "Calibration",

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import Queue, queue, stable_queue, total
 from thinkqueue.objective import objective, price
-from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+from thinkqueue.parameters import Array, Parameters
+from thinkqueue.workload import Workload, tokens_array
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.balls import above, below, import_flint
 from thinkqueue.errors import UnstableError
-from thinkqueue.workload import Array, Workload, tokens_array
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload, tokens_array
 
 if TYPE_CHECKING:
     from flint import arb

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from thinkqueue.grid import GridSolution
-    from thinkqueue.solution import Solution
+from typing import Any
 
 
 class ThinkQueueError(ValueError):
@@ -50,18 +46,3 @@ class UnstableError(ThinkQueueError):
         super().__init__(message)
         self.utilization = utilization
         self.max_arrival_rate = max_arrival_rate
-
-
-class NotConvergedError(ThinkQueueError):
-    """A solver stopped before its certified gap was small enough.
-
-    Attributes
-    ----------
-    solution : Solution or GridSolution
-        The best allocation found, with its status and its (still valid) certified gap; from
-        :func:`~thinkqueue.solve_grid` the whole grid.
-    """
-
-    def __init__(self, message: str, *, solution: Solution | GridSolution) -> None:
-        super().__init__(message)
-        self.solution = solution

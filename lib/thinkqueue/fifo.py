@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.errors import UnstableError
-from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+from thinkqueue.parameters import Array, Parameters
+from thinkqueue.workload import Workload, tokens_array
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,17 @@ class Queue:
 
 
 def total(left: Array, right: Array) -> Array:
-    """Sum a product over the task types and keep the axis, so that the result broadcasts."""
+    """Sum a product over the task types and keep the axis, so that the result broadcasts.
+
+    Parameters
+    ----------
+    left, right : ndarray, (..., N)
+        The factors; they broadcast.
+
+    Returns
+    -------
+    ndarray, (..., 1)
+    """
     if left.ndim == right.ndim == 1:
         return np.asarray(np.vecdot(left, right))[..., None]
     return np.asarray(np.einsum("...k,...k->...", left, right))[..., None]

@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.errors import NotConvergedError, WorkloadError
+from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable, total
-from thinkqueue.solution import Status
+from thinkqueue.parameters import FIELDS, Array, Grid, check_ranges, floats
+from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import FIELDS, Array, Grid, Workload, check_ranges, floats
+from thinkqueue.workload import Workload
 
 BLOCK = 1 << 14
 """How many numbers an array of a block may have: what stays in a core's cache."""
 MAX_STEPS = 200
-
-
-@dataclass(frozen=True)
-class GridSolution:
-    r"""The optima of a grid of workloads, each with its certificate.
-
-    The fields are those of :class:`~thinkqueue.Solution`; ``tokens`` has the shape of the grid and
-    one axis more for the types, everything else the shape of the grid.
-
-    Attributes
-    ----------
-    tokens : ndarray, (..., N)
-        The best allocations found.
-    objective, upper_bound, gap : ndarray, (...)
-        :math:`J`, :math:`U` and :math:`U - J` in s. Minus infinity, minus infinity and 0 where no
-        allocation is stable.
-    utilization : ndarray, (...)
-        The load; at no tokens, and 1 or more, where no allocation is stable.
-    mean_system_time : ndarray, (...)
-        In s; infinite where no allocation is stable.
-    mean_accuracy : ndarray, (...)
-        :math:`\sum_k w_k\pi_k p_k`.
-    stable : ndarray of bool, (...)
-        Where some allocation is stable.
-    """
-
-    tokens: Array
-    objective: Array
-    upper_bound: Array
-    gap: Array
-    utilization: Array
-    mean_system_time: Array
-    mean_accuracy: Array
-    stable: NDArray[np.bool_]
 
 
 def solve_grid(

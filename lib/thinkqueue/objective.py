@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.fifo import Queue, stable_queue
-from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+from thinkqueue.parameters import Array, Parameters
+from thinkqueue.workload import Workload, tokens_array
 
 
 def accuracy(workload: Workload, tokens: ArrayLike) -> Array:

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from thinkqueue.bounds import Curves, modulus, tangent
 from thinkqueue.fifo import queue
 from thinkqueue.grid import rows_of, select
+from thinkqueue.parameters import Array, Grid
 from thinkqueue.solvers.fixed_point import best_reply
-from thinkqueue.workload import Array, Grid, Workload
+from thinkqueue.workload import Workload
 
 MET, AT_REST = 1e-6, 1e-12
 """In units of 1/b: the two sides have met, or they no longer move."""

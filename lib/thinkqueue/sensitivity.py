@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.fifo import stable_queue
 from thinkqueue.objective import Curvature, curvature, gradient, mean_accuracy
-from thinkqueue.workload import Array, Workload, tokens_array
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload, tokens_array
 
 
 @dataclass(frozen=True)

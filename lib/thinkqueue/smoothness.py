@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.fifo import queue
 from thinkqueue.objective import objective
-from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+from thinkqueue.parameters import Array, Parameters
+from thinkqueue.workload import Workload, tokens_array
 
 
 @dataclass(frozen=True)

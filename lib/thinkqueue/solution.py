@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from thinkqueue.workload import Array
+import numpy as np
+from numpy.typing import NDArray
+
+from thinkqueue.errors import ThinkQueueError
+from thinkqueue.parameters import Array
 
 
 class Status(Enum):
@@ -35,7 +39,17 @@ class Status(Enum):
 
 
 class Step(NamedTuple):
-    """One entry of a solver's history."""
+    """One entry of a solver's history.
+
+    Attributes
+    ----------
+    objective : float
+        J, in s.
+    gap : float
+        U − J, in s.
+    utilization : float
+        The load.
+    """
 
     objective: float
     gap: float
@@ -85,3 +99,52 @@ class Solution:
     def converged(self) -> bool:
         """Whether the gap asked for was reached."""
         return self.status is Status.CONVERGED
+
+
+@dataclass(frozen=True)
+class GridSolution:
+    r"""The optima of a grid of workloads, each with its certificate.
+
+    The fields are those of :class:`~thinkqueue.Solution`; ``tokens`` has the shape of the grid and
+    one axis more for the types, everything else the shape of the grid.
+
+    Attributes
+    ----------
+    tokens : ndarray, (..., N)
+        The best allocations found.
+    objective, upper_bound, gap : ndarray, (...)
+        :math:`J`, :math:`U` and :math:`U - J` in s. Minus infinity, minus infinity and 0 where no
+        allocation is stable.
+    utilization : ndarray, (...)
+        The load; at no tokens, and 1 or more, where no allocation is stable.
+    mean_system_time : ndarray, (...)
+        In s; infinite where no allocation is stable.
+    mean_accuracy : ndarray, (...)
+        :math:`\sum_k w_k\pi_k p_k`.
+    stable : ndarray of bool, (...)
+        Where some allocation is stable.
+    """
+
+    tokens: Array
+    objective: Array
+    upper_bound: Array
+    gap: Array
+    utilization: Array
+    mean_system_time: Array
+    mean_accuracy: Array
+    stable: NDArray[np.bool_]
+
+
+class NotConvergedError(ThinkQueueError):
+    """A solver stopped before its certified gap was small enough.
+
+    Attributes
+    ----------
+    solution : Solution or GridSolution
+        The best allocation found, with its status and its (still valid) certified gap; from
+        :func:`~thinkqueue.solve_grid` the whole grid.
+    """
+
+    def __init__(self, message: str, *, solution: Solution | GridSolution) -> None:
+        super().__init__(message)
+        self.solution = solution

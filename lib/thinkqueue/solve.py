@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.bounds import Tangent
-from thinkqueue.errors import NotConvergedError
 from thinkqueue.fifo import queue, refuse_unstable, stable_queue
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.solution import Solution, Status, Step
+from thinkqueue.parameters import Array, Parameters
+from thinkqueue.solution import NotConvergedError, Solution, Status, Step
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import Array, Parameters, Workload, tokens_array
+from thinkqueue.workload import Workload, tokens_array
 
 
 class Solver(Protocol):

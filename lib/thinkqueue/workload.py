@@ -4,154 +4,23 @@ from __future__ import annotations
 
 import os
 import reprlib
-import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import tomli_w
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from thinkqueue.accuracy import Saturating
 from thinkqueue.errors import WorkloadError
+from thinkqueue.files import write_atomically
+from thinkqueue.parameters import FIELDS, LARGEST, RANGES, Array, check_ranges, floats
+from thinkqueue.task_type import DEFAULT_MAX_TOKENS, TaskType
+from thinkqueue.workload_file import task_types
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
-
-DEFAULT_MAX_TOKENS = 32768
-LARGEST, SMALLEST = 1e30, 1e-30
-"""No quantity of the model lies beyond these: squares and cubes of what is left stay finite."""
-
-SHARE_TOLERANCE = 1e-9
-"""How far from 1 the shares may add up."""
-
-
-class Parameters(Protocol):
-    """The symbols of the model, for one workload or for many.
-
-    One workload has scalars λ, α and arrays of shape (N,); a grid of workloads has arrays that
-    broadcast against (..., N).
-    """
-
-    @property
-    def share(self) -> Array:
-        """π."""
-        ...
-
-    @property
-    def gain(self) -> Array:
-        """A."""
-        ...
-
-    @property
-    def rate(self) -> Array:
-        """b, 1/token."""
-        ...
-
-    @property
-    def baseline(self) -> Array:
-        """D."""
-        ...
-
-    @property
-    def base_time(self) -> Array:
-        """t₀, s."""
-        ...
-
-    @property
-    def time_per_token(self) -> Array:
-        """c, s/token."""
-        ...
-
-    @property
-    def max_tokens(self) -> Array:
-        """ℓ_max."""
-        ...
-
-    @property
-    def weight(self) -> Array:
-        """The weight w of the type's accuracy."""
-        ...
-
-    @property
-    def arrival_rate(self) -> float | Array:
-        """λ, 1/s."""
-        ...
-
-    @property
-    def accuracy_weight(self) -> float | Array:
-        """α, s."""
-        ...
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Many workloads at once: arrays that broadcast against (..., N), unchecked."""
-
-    share: Array
-    gain: Array
-    rate: Array
-    baseline: Array
-    base_time: Array
-    time_per_token: Array
-    max_tokens: Array
-    weight: Array
-    arrival_rate: float | Array
-    accuracy_weight: float | Array
-
-
-@dataclass(frozen=True)
-class TaskType:
-    r"""One type of query.
-
-    Parameters
-    ----------
-    name : str
-        What the type is called in tables and messages.
-    share : float
-        :math:`\pi_k`, the probability that a query is of this type.
-    accuracy : Saturating
-        What its thinking tokens buy.
-    base_time : float
-        :math:`t_{0,k} \ge 0` in s, the service time without thinking.
-    time_per_token : float
-        :math:`c_k > 0` in s/token.
-    max_tokens : float, optional
-        :math:`\ell_{\max,k} \ge 0`, the largest budget allowed.
-    weight : float, optional
-        :math:`w_k \ge 0`, how much the accuracy of this type counts.
-    """
-
-    name: str
-    share: float
-    accuracy: Saturating
-    base_time: float
-    time_per_token: float
-    max_tokens: float = DEFAULT_MAX_TOKENS
-    weight: float = 1.0
-
-
-# (parameter, smallest value, largest value)
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("share", 0.0, 1.0),
-    ("gain", 0.0, 1.0),
-    ("rate", SMALLEST, LARGEST),
-    ("baseline", 0.0, 1.0),
-    ("base_time", 0.0, LARGEST),
-    ("time_per_token", SMALLEST, LARGEST),
-    ("max_tokens", 0.0, LARGEST),
-    ("weight", 0.0, LARGEST),
-)
-_SCALARS = {
-    "arrival_rate": ("arrival_rate", SMALLEST, LARGEST),
-    "accuracy_weight": ("accuracy_weight", 0.0, LARGEST),
-}
-FIELDS = tuple(name for name, *_ in _RANGES)
-"""The parameters that each task type has one value of."""
 
 
 class Workload:
@@ -320,7 +189,7 @@ class Workload:
         try:
             document = tomllib.loads(source.read_text(encoding="utf-8"))
             return cls(
-                [_task(table, index) for index, table in enumerate(_tables(document))],
+                task_types(document),
                 arrival_rate=document["arrival_rate"],
                 accuracy_weight=document["accuracy_weight"],
             )
@@ -462,7 +331,7 @@ class Workload:
         size = np.size(floats("share", columns["share"]))
         if not size:
             raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
-        for field, *_ in _RANGES:
+        for field, *_ in RANGES:
             values = floats(field, columns[field])
             if values.ndim > 1 or values.size not in (1, size):
                 raise WorkloadError(
@@ -486,53 +355,6 @@ class Workload:
                 )
             put(self, name, float(number))
         check_ranges(self, self.name)
-
-
-def check_ranges(parameters: Parameters, name: Callable[[int], str]) -> None:
-    """Refuse values that no workload can have.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        One workload, or arrays whose last axis is that of the types.
-    name : callable
-        Gives the name of the type at an index.
-
-    Raises
-    ------
-    WorkloadError
-        With the first parameter, value and task type at fault.
-    """
-
-    def refuse(parameter: str, values: Array, good: NDArray[np.bool_], demand: str) -> None:
-        if good.all():
-            return
-        where = np.unravel_index(int(np.argmin(good)), good.shape)
-        task = name(int(where[-1])) if parameter not in _SCALARS else None
-        of = f" of task type {task!r}" if task is not None else ""
-        raise WorkloadError(
-            f"{parameter}{of} is {values[where]:.12g}; it must be {demand}.",
-            parameter=parameter,
-            value=float(values[where]),
-            task=task,
-        )
-
-    for field, smallest, largest in (*_RANGES, *_SCALARS.values()):
-        values = np.atleast_1d(np.asarray(getattr(parameters, field), dtype=np.float64))
-        low = "positive" if smallest == SMALLEST else f"at least {smallest:g}"
-        within = (values >= smallest) & (values <= largest)
-        refuse(field, values, within, f"{low} and at most {largest:g}")
-    top = np.asarray(parameters.gain + parameters.baseline)
-    refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
-    mass = parameters.share.sum(axis=-1)
-    if (np.abs(mass - 1) > SHARE_TOLERANCE).any():
-        worst = float(np.ravel(mass)[np.argmax(np.abs(mass - 1))])
-        remedy = f"divide each by {worst:.12g}" if worst > 0 else "give some type a share"
-        raise WorkloadError(
-            f"The shares add up to {worst:.12g} and not to 1; {remedy}.",
-            parameter="share",
-            value=worst,
-        )
 
 
 def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False) -> Array:
@@ -576,61 +398,8 @@ def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False)
     return ell
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file as a whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file to write or replace.
-    text : str
-        Its new content.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _restore(cls: type[Workload], fields: dict[str, Any], names: Any) -> Workload:
     return cls.from_arrays(**fields, names=names)
-
-
-def floats(parameter: str, values: ArrayLike) -> Array:
-    """Check that something is numbers and return it as floats.
-
-    Parameters
-    ----------
-    parameter : str
-        What it is called in the message.
-    values : array_like
-        Real numbers; texts, truth values and None are none.
-
-    Raises
-    ------
-    WorkloadError
-        If it is something else.
-    """
-    if isinstance(values, np.ndarray) and values.dtype == np.float64:
-        return values
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind == "O" and all(isinstance(x, Real) for x in array.flat):
-            array = array.astype(np.float64)  # integers that no machine word holds, fractions
-        if array.dtype.kind in "iuf" or not array.size:
-            return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise WorkloadError(
-        f"{parameter} is {reprlib.repr(values)}; it must be a number or an array of numbers.",
-        parameter=parameter,
-        value=values,
-    )
 
 
 def _sequence(parameter: str, values: Iterable[T]) -> tuple[T, ...]:
@@ -672,46 +441,3 @@ def _checked_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | 
             task=twice,
         )
     return names
-
-
-def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the [[task]] tables of a TOML document whose top level is as it should be."""
-    expected = {"arrival_rate", "accuracy_weight", "task"}
-    for key in sorted(expected - document.keys()):
-        raise WorkloadError(f"{key!r} is missing at the top level.", parameter=key)
-    for key in sorted(document.keys() - expected):
-        raise WorkloadError(
-            f"The top-level key {key!r} is unknown; known are {', '.join(sorted(expected))}.",
-            parameter=key,
-            value=document[key],
-        )
-    tables = document["task"]
-    if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
-        raise WorkloadError(
-            "'task' must be a list of tables, each headed [[task]].", parameter="task", value=tables
-        )
-    return tables
-
-
-def _task(table: Mapping[str, Any], index: int) -> TaskType:
-    required = {"name", "share", "gain", "rate", "baseline", "base_time", "time_per_token"}
-    known = required | {"max_tokens", "weight"}
-    called = f"task type {table['name']!r}" if "name" in table else f"[[task]] number {index + 1}"
-    for key in sorted(required - table.keys()):
-        raise WorkloadError(f"{called} has no {key!r}.", parameter=key, task=index)
-    for key in sorted(table.keys() - known):
-        raise WorkloadError(
-            f"{called} has the unknown key {key!r}; known are {', '.join(sorted(known))}.",
-            parameter=key,
-            value=table[key],
-            task=index,
-        )
-    return TaskType(
-        name=table["name"],
-        share=table["share"],
-        accuracy=Saturating(table["gain"], table["rate"], table["baseline"]),
-        base_time=table["base_time"],
-        time_per_token=table["time_per_token"],
-        max_tokens=table.get("max_tokens", DEFAULT_MAX_TOKENS),
-        weight=table.get("weight", 1.0),
-    )

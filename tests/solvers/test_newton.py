@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 import thinkqueue as tq
 from benchmarks.peers import conic, general
 from thinkqueue import Solution, Status, Workload
-from thinkqueue.workload import FIELDS, Array
+from thinkqueue.parameters import FIELDS, Array
 from workloads import (
     hard_workload,
     hard_workloads,

@@ -14,10 +14,11 @@ from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.fifo import mean_waiting_time, moments, service_time
 from thinkqueue.objective import mean_accuracy
+from thinkqueue.parameters import Array
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_count, check_levels
 from thinkqueue.solve import solve
-from thinkqueue.workload import Array, Workload, tokens_array
+from thinkqueue.workload import Workload, tokens_array
 
 Index = NDArray[np.int64]
 

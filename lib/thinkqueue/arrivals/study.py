@@ -26,8 +26,10 @@ from thinkqueue.arrivals.queue import (
 from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.fifo import mean_waiting_time, utilization
+from thinkqueue.files import write_atomically
+from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
-from thinkqueue.workload import Array, Workload, write_atomically
+from thinkqueue.workload import Workload
 
 RATES = (0.005, 0.02, 0.05)
 """The arrival rates of the recorded study, in 1/s: the book's workload, calmer and busier."""

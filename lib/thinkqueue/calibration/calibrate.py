@@ -21,7 +21,9 @@ from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.workload import Array, Workload, write_atomically
+from thinkqueue.files import write_atomically
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from thinkqueue.calibration.mixture import ramp_vertices, step_vertices
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 Bounds = tuple[tuple[float, float], ...]
 

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.objective import curvature
+from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from scipy.special import betaincinv
 
 from thinkqueue.calibration.fit import Series
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,7 +18,7 @@ from scipy.special import chdtrc
 
 from thinkqueue.calibration.curves import SATURATING, Curve
 from thinkqueue.calibration.mixture import log_likelihood, maximise_mixture
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 _GRID = {0: 1, 1: 21, 2: 13}
 _STARTS = 3

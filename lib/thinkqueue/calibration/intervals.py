@@ -20,7 +20,7 @@ from scipy.special import chdtri
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import CurveFit, bootstrap
 from thinkqueue.calibration.mixture import maximise_mixture
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 _SHAPES = 41
 _ZOOMS = 4

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import pdtrc, stdtr, stdtrit
 
 from thinkqueue.calibration.intervals import Interval
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 _HUBER = 1.345
 _BISQUARE = 4.685

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.errors import NotConvergedError
 from thinkqueue.fifo import Queue, queue
-from thinkqueue.grid import GridSolution, solve_grid
+from thinkqueue.grid import solve_grid
 from thinkqueue.objective import price
-from thinkqueue.solution import Solution, Status, Step
+from thinkqueue.parameters import Array, Grid
+from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import solve
-from thinkqueue.workload import Array, Grid, Workload, tokens_array
+from thinkqueue.workload import Workload, tokens_array
 
 _MOST_STEPS = 200
 _BISECTIONS = 60

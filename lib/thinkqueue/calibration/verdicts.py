@@ -31,7 +31,7 @@ from thinkqueue.calibration.fit import (
     simulate_counts,
 )
 from thinkqueue.calibration.intervals import Interval, profile_intervals
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 _HOPELESS = 1e-12
 REJECT_AT = {SATURATING.name: 0.05, ConcaveCurve.name: 0.025, MonotoneCurve.name: 0.025}

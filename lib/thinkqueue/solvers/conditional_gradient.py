@@ -15,9 +15,9 @@ from scipy.optimize import brentq
 
 from thinkqueue.bounds import Curves, Tangent, tangent
 from thinkqueue.fifo import queue, total
+from thinkqueue.parameters import Array, Parameters
 from thinkqueue.solution import Status
 from thinkqueue.solvers.fixed_point import best_reply
-from thinkqueue.workload import Array, Parameters
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from thinkqueue.bounds import Curves, Tangent, tangent
 from thinkqueue.fifo import queue
+from thinkqueue.parameters import Array, Parameters
 from thinkqueue.solution import Status
-from thinkqueue.workload import Array, Parameters
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from thinkqueue.bounds import Curves, Tangent, height, tangent
 from thinkqueue.fifo import queue, total
+from thinkqueue.parameters import FIELDS, Array, Grid, Parameters
 from thinkqueue.solution import Status
-from thinkqueue.workload import FIELDS, Array, Grid, Parameters
 
 T = TypeVar("T")
 

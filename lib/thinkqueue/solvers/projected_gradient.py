@@ -14,9 +14,9 @@ import numpy as np
 
 from thinkqueue.bounds import Curves, Tangent, tangent
 from thinkqueue.fifo import queue, total
+from thinkqueue.parameters import Array, Parameters
 from thinkqueue.smoothness import bound_above
 from thinkqueue.solution import Status
-from thinkqueue.workload import Array, Parameters
 
 RESOLUTION = 1e-14
 """Relative to J, what a comparison of two objectives in double precision is trusted to resolve."""

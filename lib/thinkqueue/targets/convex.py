@@ -20,7 +20,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.workload import Array, Workload
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from scipy.optimize import brentq, minimize
 from thinkqueue.errors import UnstableError
 from thinkqueue.fifo import mean_system_time, utilization
 from thinkqueue.objective import gradient, mean_accuracy, objective
+from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
 from thinkqueue.targets.convex import best_at_decay_rate
 from thinkqueue.targets.target import (
@@ -21,7 +22,7 @@ from thinkqueue.targets.target import (
     TypeTailTarget,
 )
 from thinkqueue.waiting_time.bounds import shrink
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 MARGIN = 1e-8
 """How far inside a tail target the search stays, relatively: more than its evaluation can err."""

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.fifo import mean_system_time, service_time
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 ACCURACY = 1e-10
 """The error asked of the transform inversion that the targets are evaluated by."""

@@ -27,8 +27,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 
 @dataclass(frozen=True)

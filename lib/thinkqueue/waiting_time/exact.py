@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.fifo import service_time
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import TiltedTail, solve
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 HALVINGS = 200
 """Enough for a bracket of any width to shrink to two neighbouring numbers."""

@@ -24,9 +24,10 @@ from math import comb, factorial, pi
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 DAMPING = 2.0
 """a L: the transform is sampled on the line Re z = a, and errors are amplified by e^{a t}."""

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import stable_queue
-from thinkqueue.workload import Array, Workload, tokens_array
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload, tokens_array
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.fifo import service_time
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 
 def waiting_time_tail_price(

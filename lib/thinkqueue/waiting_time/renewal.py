@@ -24,10 +24,10 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
+from thinkqueue.parameters import Array
 from thinkqueue.waiting_time.bounds import TailBound, bound_of
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.panels import INTEGRAL, INTEGRAL_AT_POINTS, NODES, POINTS, Panels
-from thinkqueue.workload import Array
 
 WIDEST = 2.0
 """The widest panel, in units of 1/μ: there e^{μt} is a polynomial of degree 14 to 1e-15."""

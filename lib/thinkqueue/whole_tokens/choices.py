@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import wrightomega
 
 from thinkqueue.errors import WorkloadError
-from thinkqueue.workload import Array, Workload
+from thinkqueue.parameters import Array
+from thinkqueue.workload import Workload
 
 Index = NDArray[np.int64]
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkqueue.bounds import Tangent
+from thinkqueue.parameters import Array
 from thinkqueue.whole_tokens.choices import Choices, Index, blur
-from thinkqueue.workload import Array
 
 
 @dataclass(frozen=True)

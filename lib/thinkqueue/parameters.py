@@ -1,0 +1,194 @@
+"""The symbols of the model as arrays, for one workload or many, and the ranges they may have."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thinkqueue.errors import WorkloadError
+
+Array = NDArray[np.float64]
+
+LARGEST, SMALLEST = 1e30, 1e-30
+"""No quantity of the model lies beyond these: squares and cubes of what is left stay finite."""
+
+SHARE_TOLERANCE = 1e-9
+"""How far from 1 the shares may add up."""
+
+
+class Parameters(Protocol):
+    """The symbols of the model, for one workload or for many.
+
+    One workload has scalars λ, α and arrays of shape (N,); a grid of workloads has arrays that
+    broadcast against (..., N).
+    """
+
+    @property
+    def share(self) -> Array:
+        """π."""
+        ...
+
+    @property
+    def gain(self) -> Array:
+        """A."""
+        ...
+
+    @property
+    def rate(self) -> Array:
+        """b, 1/token."""
+        ...
+
+    @property
+    def baseline(self) -> Array:
+        """D."""
+        ...
+
+    @property
+    def base_time(self) -> Array:
+        """t₀, s."""
+        ...
+
+    @property
+    def time_per_token(self) -> Array:
+        """c, s/token."""
+        ...
+
+    @property
+    def max_tokens(self) -> Array:
+        """ℓ_max."""
+        ...
+
+    @property
+    def weight(self) -> Array:
+        """The weight w of the type's accuracy."""
+        ...
+
+    @property
+    def arrival_rate(self) -> float | Array:
+        """λ, 1/s."""
+        ...
+
+    @property
+    def accuracy_weight(self) -> float | Array:
+        """α, s."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Many workloads at once: arrays that broadcast against (..., N), unchecked."""
+
+    share: Array
+    gain: Array
+    rate: Array
+    baseline: Array
+    base_time: Array
+    time_per_token: Array
+    max_tokens: Array
+    weight: Array
+    arrival_rate: float | Array
+    accuracy_weight: float | Array
+
+
+# (parameter, smallest value, largest value)
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("share", 0.0, 1.0),
+    ("gain", 0.0, 1.0),
+    ("rate", SMALLEST, LARGEST),
+    ("baseline", 0.0, 1.0),
+    ("base_time", 0.0, LARGEST),
+    ("time_per_token", SMALLEST, LARGEST),
+    ("max_tokens", 0.0, LARGEST),
+    ("weight", 0.0, LARGEST),
+)
+SCALARS = {
+    "arrival_rate": ("arrival_rate", SMALLEST, LARGEST),
+    "accuracy_weight": ("accuracy_weight", 0.0, LARGEST),
+}
+FIELDS = tuple(name for name, *_ in RANGES)
+"""The parameters that each task type has one value of."""
+
+
+def check_ranges(parameters: Parameters, name: Callable[[int], str]) -> None:
+    """Refuse values that no workload can have.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        One workload, or arrays whose last axis is that of the types.
+    name : callable
+        Gives the name of the type at an index.
+
+    Raises
+    ------
+    WorkloadError
+        With the first parameter, value and task type at fault.
+    """
+
+    def refuse(parameter: str, values: Array, good: NDArray[np.bool_], demand: str) -> None:
+        if good.all():
+            return
+        where = np.unravel_index(int(np.argmin(good)), good.shape)
+        task = name(int(where[-1])) if parameter not in SCALARS else None
+        of = f" of task type {task!r}" if task is not None else ""
+        raise WorkloadError(
+            f"{parameter}{of} is {values[where]:.12g}; it must be {demand}.",
+            parameter=parameter,
+            value=float(values[where]),
+            task=task,
+        )
+
+    for field, smallest, largest in (*RANGES, *SCALARS.values()):
+        values = np.atleast_1d(np.asarray(getattr(parameters, field), dtype=np.float64))
+        low = "positive" if smallest == SMALLEST else f"at least {smallest:g}"
+        within = (values >= smallest) & (values <= largest)
+        refuse(field, values, within, f"{low} and at most {largest:g}")
+    top = np.asarray(parameters.gain + parameters.baseline)
+    refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
+    mass = parameters.share.sum(axis=-1)
+    if (np.abs(mass - 1) > SHARE_TOLERANCE).any():
+        worst = float(np.ravel(mass)[np.argmax(np.abs(mass - 1))])
+        remedy = f"divide each by {worst:.12g}" if worst > 0 else "give some type a share"
+        raise WorkloadError(
+            f"The shares add up to {worst:.12g} and not to 1; {remedy}.",
+            parameter="share",
+            value=worst,
+        )
+
+
+def floats(parameter: str, values: ArrayLike) -> Array:
+    """Check that something is numbers and return it as floats.
+
+    Parameters
+    ----------
+    parameter : str
+        What it is called in the message.
+    values : array_like
+        Real numbers; texts, truth values and None are none.
+
+    Raises
+    ------
+    WorkloadError
+        If it is something else.
+    """
+    if isinstance(values, np.ndarray) and values.dtype == np.float64:
+        return values
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and all(isinstance(x, Real) for x in array.flat):
+            array = array.astype(np.float64)  # integers that no machine word holds, fractions
+        if array.dtype.kind in "iuf" or not array.size:
+            return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise WorkloadError(
+        f"{parameter} is {reprlib.repr(values)}; it must be a number or an array of numbers.",
+        parameter=parameter,
+        value=values,
+    )

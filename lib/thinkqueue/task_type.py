@@ -1,0 +1,40 @@
+"""One type of query: how often it comes, what thinking buys it, and how long its service takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thinkqueue.accuracy import Saturating
+
+DEFAULT_MAX_TOKENS = 32768
+
+
+@dataclass(frozen=True)
+class TaskType:
+    r"""One type of query.
+
+    Parameters
+    ----------
+    name : str
+        What the type is called in tables and messages.
+    share : float
+        :math:`\pi_k`, the probability that a query is of this type.
+    accuracy : Saturating
+        What its thinking tokens buy.
+    base_time : float
+        :math:`t_{0,k} \ge 0` in s, the service time without thinking.
+    time_per_token : float
+        :math:`c_k > 0` in s/token.
+    max_tokens : float, optional
+        :math:`\ell_{\max,k} \ge 0`, the largest budget allowed.
+    weight : float, optional
+        :math:`w_k \ge 0`, how much the accuracy of this type counts.
+    """
+
+    name: str
+    share: float
+    accuracy: Saturating
+    base_time: float
+    time_per_token: float
+    max_tokens: float = DEFAULT_MAX_TOKENS
+    weight: float = 1.0
