@@ -66,7 +66,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """Several estimates, as arrays of one shape."""
+    """Several estimates, as arrays of one shape.
+
+    Attributes
+    ----------
+    value : ndarray
+        The estimates.
+    low, high : ndarray
+        The ends of their intervals.
+    level : float
+        The level of each of them.
+    """
 
     value: Array
     low: Array

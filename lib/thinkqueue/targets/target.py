@@ -37,7 +37,15 @@ class Target(Protocol):
     """A limit on latency. Every token makes every latency longer, and each limit harder to meet."""
 
     def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
-        """Return what is reached over what is allowed, for each limit; met if none is above 1."""
+        """Return what is reached over what is allowed, for each limit; met if none is above 1.
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
         ...
 
 
@@ -137,11 +145,23 @@ class TypeTailTarget:
         _between("probability", self.probability)
 
     def deadlines(self, workload: Workload) -> Array:
-        """Return the deadlines as an array of shape (N,)."""
+        """Return the deadlines as an array of shape (N,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        """
         return _per_type("deadline", self.deadline, workload)
 
     def probabilities(self, workload: Workload) -> Array:
-        """Return the probabilities as an array of shape (N,)."""
+        """Return the probabilities as an array of shape (N,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        """
         return _per_type("probability", self.probability, workload)
 
     def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
