@@ -202,6 +202,13 @@ def test_no_allocation_beats_the_bound_of_its_load(menu: Menu | None) -> None:
         assert float(objective(w, tokens)) <= bound + 1e-9 * abs(bound)
 
 
+def test_the_bound_of_a_load_is_closer_than_the_tangent() -> None:
+    w = Workload.from_toml(QWEN)
+    best, found = solve(w), solve_integer(w)
+    bound = load_bound(w, best.utilization)
+    assert found.objective < bound < found.objective + (best.objective - found.objective) / 4
+
+
 def test_the_bound_of_a_load_wants_a_load_that_can_be() -> None:
     with pytest.raises(WorkloadError, match="below 1"):
         load_bound(plain_workload(3, 4), 1.0)

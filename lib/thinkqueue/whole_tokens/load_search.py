@@ -36,9 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.errors import WorkloadError
+from thinkqueue.parameters import Array
 from thinkqueue.whole_tokens.choices import Choices, Index, Menu, blur
 from thinkqueue.whole_tokens.rounding import round_index
-from thinkqueue.workload import Array, Workload
+from thinkqueue.workload import Workload
 
 SMALL_ENUMERATION = 10.0
 """Natural logarithm of the number of allocations below which a cell is always enumerated."""
@@ -151,12 +152,12 @@ def load_bound(workload: Workload, utilization: float, *, menu: Menu | None = No
             value=utilization,
         )
     burden = workload.arrival_rate / (2 * (1 - utilization))
-    return _Search(choices, least)._end(burden).bound
+    return _Search(choices, least, enough=0.0)._end(burden).bound
 
 
 class _Search:
-    def __init__(self, choices: Choices, incumbent: Index) -> None:
-        self.choices = choices
+    def __init__(self, choices: Choices, incumbent: Index, *, enough: float = ENOUGH) -> None:
+        self.choices, self.enough = choices, enough
         self.best, self.value = incumbent, float(choices.objective(incumbent))
         self.size = choices.magnitude(incumbent)
         self.nodes, self.cost = 0, max(len(choices.count), CALL_COST)
@@ -275,7 +276,7 @@ class _Search:
             if (below.index != above.index).sum() <= 1:
                 break
             # the bound is convex in μ: what can still be gained, beside what is at stake
-            if (high - low) * max(over, -under) <= ENOUGH * abs(best.bound - self.value):
+            if (high - low) * max(over, -under) <= self.enough * abs(best.bound - self.value):
                 break
             # a secant where it helps, the middle at least every third time
             cut = over / (over - under) if step % 3 else 0.5
