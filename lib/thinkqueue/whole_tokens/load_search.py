@@ -192,22 +192,17 @@ class _Search:
             heapq.heappop(heap)
             middle = self._split(left, right)
             if right.burden - left.burden <= NARROWEST * right.burden:
-                given_up = max(given_up, -negative)
+                given_up = max(given_up, -negative + self._tolerance(left, right))
                 continue
             split = self._end(middle, between=(right.price, left.price))
             for a, b in ((left, split), (split, right)):
                 bound = min(self._bound(a, b), -negative)
                 if not self._excluded(bound, a, b):
                     heapq.heappush(heap, (-bound, next(order), a, b))
-        open_bound = max(given_up, -heap[0][0] if heap else -np.inf)
-        proven = open_bound == -np.inf
-        return Found(
-            self.best,
-            self.value,
-            max(self.value, open_bound) + 2 * blur(self.size),
-            self.nodes,
-            proven,
-        )
+        left_open = (-negative + self._tolerance(a, b) for negative, _, a, b in heap)
+        upper = max(self.value + 2 * blur(self.size), given_up, *left_open)
+        proven = not heap and given_up == -np.inf
+        return Found(self.best, self.value, upper, self.nodes, proven)
 
     def _split(self, left: End, right: End) -> float:
         """Return where to cut a cell: in the middle, or nearer to an end that is far better.
@@ -343,7 +338,6 @@ class _Search:
     def _enumerate(self, left: End, right: End, node_limit: int, *, anyhow: bool) -> bool:
         """Compare all allocations of a cell that its bound does not exclude, if they are few."""
         tolerance = self._tolerance(left, right)
-
         self.nodes += WINDOW_CALLS * self.cost
         first, last = self._windows(left, right, self.value - tolerance)
         size = float(np.log(last - first + 1).sum())
