@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from workloads import QWEN
 
 PROGRAM = f"""
@@ -21,6 +23,7 @@ print("gathered", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_run_and_keeps_what_it_found():
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True
