@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from thinkqueue.workload import write_atomically
+from thinkqueue.files import write_atomically
 
 RESULTS = Path(__file__).parents[2] / "data" / "results"
 

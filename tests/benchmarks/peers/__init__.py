@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thinkqueue import Workload
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 
 class Answer(Protocol):
-    """Solve a workload, within some seconds if the solver can keep to a limit."""
+    """Solve a workload, within some seconds of processor time if the solver can keep to that."""
 
     def __call__(self, workload: Workload, seconds: float) -> Array: ...
 

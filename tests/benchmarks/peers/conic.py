@@ -6,11 +6,7 @@ import cvxpy as cp
 import numpy as np
 
 from thinkqueue import Workload
-from thinkqueue.workload import Array
-
-
-def _solve(problem: cp.Problem, seconds: float) -> None:
-    problem.solve(solver=cp.CLARABEL, time_limit=seconds)
+from thinkqueue.parameters import Array
 
 
 def natural(workload: Workload, seconds: float) -> Array:
@@ -27,7 +23,7 @@ def natural(workload: Workload, seconds: float) -> Array:
     missing = cp.multiply(w.weight * w.share * w.gain, cp.exp(cp.multiply(-w.rate, ell)))
     cost = w.accuracy_weight * cp.sum(missing) + m + waiting
     problem = cp.Problem(cp.Minimize(cost), [ell >= 0, ell <= w.max_tokens])
-    _solve(problem, seconds)
+    problem.solve(solver=cp.CLARABEL)
     return np.asarray(ell.value, dtype=np.float64)
 
 
@@ -44,5 +40,5 @@ def rescaled(workload: Workload, seconds: float) -> Array:
     missing = cp.multiply(w.weight * w.share * w.gain, cp.exp(-z))
     cost = cp.sum(missing) + (rho + waiting) / worth
     problem = cp.Problem(cp.Minimize(cost), [z >= 0, z <= w.rate * w.max_tokens])
-    _solve(problem, seconds)
+    problem.solve(solver=cp.CLARABEL)
     return np.asarray(z.value, dtype=np.float64) / w.rate

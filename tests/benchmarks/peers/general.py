@@ -15,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, minimize
 from scipy.sparse.linalg import LinearOperator
 
 from thinkqueue import Workload
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 CUT = 1e-4
 

@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 
 from thinkqueue import Workload
-from thinkqueue.workload import Array
+from thinkqueue.parameters import Array
 
 CUT = 1e-6
 OPTIONS = {
@@ -60,4 +60,4 @@ def lifted(workload: Workload, seconds: float) -> Array:
 
 
 def _options(seconds: float) -> dict[str, object]:
-    return OPTIONS | {"ipopt.max_wall_time": seconds}
+    return OPTIONS | {"ipopt.max_cpu_time": seconds}
