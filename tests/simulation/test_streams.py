@@ -2,37 +2,75 @@
 
 import numpy as np
 import pytest
+from numba import njit
 from scipy import stats
 
 from thinkqueue.simulation.alias import alias_table, draw
-from thinkqueue.simulation.streams import TAIL, exponential, fraction, next_bits, spawn_states
+from thinkqueue.simulation.streams import (
+    TAIL,
+    exponential,
+    fraction,
+    keep_words,
+    next_bits,
+    spawn_states,
+    words_of,
+)
 
 DRAWS = 200_000
 
 
-def drawn(sampler, seed=1, count=DRAWS):
-    state = spawn_states(seed, 1)[0]
-    return np.array([sampler(state) for _ in range(count)])
+@njit
+def exponentials(stream, count):
+    words, values = words_of(stream), np.empty(count)
+    for i in range(count):
+        values[i], words = exponential(words)
+    keep_words(stream, words)
+    return values
+
+
+@njit
+def fractions(stream, count):
+    words, values = words_of(stream), np.empty(count)
+    for i in range(count):
+        bits, words = next_bits(words)
+        values[i] = fraction(bits)
+    return values
+
+
+@njit
+def types(stream, count, keep, first, other):
+    words, values = words_of(stream), np.empty(count, np.int64)
+    for i in range(count):
+        values[i], words = draw(words, keep, first, other)
+    return values
+
+
+def drawn(sampler, *table):
+    return sampler(spawn_states(1, 1)[0], DRAWS, *table)
 
 
 def test_exponential_numbers_follow_the_exponential_law():
-    assert stats.kstest(drawn(exponential), "expon").pvalue > 1e-3
+    assert stats.kstest(drawn(exponentials), "expon").pvalue > 1e-3
 
 
 def test_the_same_test_refuses_a_law_that_is_off_by_one_percent():
-    assert stats.kstest(1.01 * drawn(exponential), "expon").pvalue < 1e-3
+    assert stats.kstest(1.01 * drawn(exponentials), "expon").pvalue < 1e-3
 
 
 def test_the_tail_beyond_the_lowest_layer_is_reached_as_often_as_it_should_be():
-    beyond = np.count_nonzero(drawn(exponential) > TAIL)
+    beyond = np.count_nonzero(drawn(exponentials) > TAIL)
     assert stats.binomtest(beyond, DRAWS, np.exp(-TAIL)).pvalue > 1e-3
 
 
 def test_fractions_are_uniform():
-    assert (
-        stats.kstest(drawn(lambda state: fraction(np.uint64(next_bits(state)))), "uniform").pvalue
-        > 1e-3
-    )
+    assert stats.kstest(drawn(fractions), "uniform").pvalue > 1e-3
+
+
+def test_a_stream_goes_on_where_it_was_left():
+    stream = spawn_states(9, 1)[0]
+    whole = exponentials(stream.copy(), 10)
+    parts = [exponentials(stream, 5), exponentials(stream, 5)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_streams_are_spawned_one_by_one():
@@ -63,8 +101,7 @@ def test_the_alias_table_holds_the_shares_exactly(name):
 
 def test_types_are_drawn_by_their_shares():
     share = np.asarray(SHARES["five"])
-    table, state = alias_table(share), spawn_states(3, 1)[0]
-    counts = np.bincount([draw(state, *table) for _ in range(DRAWS)], minlength=share.size)
+    counts = np.bincount(drawn(types, *alias_table(share)), minlength=share.size)
     assert stats.chisquare(counts, share * DRAWS).pvalue > 1e-3
     wrong = np.array([0.51, 0.19, 0.1, 0.1, 0.1])
     assert stats.chisquare(counts, wrong * DRAWS).pvalue < 1e-3

@@ -7,11 +7,13 @@ guesses the comparison right almost always.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import State, fraction, next_bits
+from thinkqueue.simulation.streams import fraction, next_bits
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -80,11 +82,11 @@ def alias_table(share: Array) -> tuple[Array, Index, Index]:
 
 
 @compiled
-def draw(stream: State, keep: Array, first: Index, other: Index) -> int:
-    """Return a type, drawn with the probabilities of the table, from 64 random bits."""
-    bits = next_bits(stream)
+def draw(words: Any, keep: Array, first: Index, other: Index) -> Any:
+    """Return a type, drawn with the probabilities of the table, and the state after 64 bits."""
+    bits, words = next_bits(words)
     column = bits & np.uint64(keep.size - 1)
     k = first[column]
     if fraction(bits) >= keep[column]:
         k = other[column]
-    return int(k)
+    return k, words

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import State, exponential
+from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import Tally, pass_time, record, regenerate
 
 Array = NDArray[np.float64]
@@ -117,10 +117,11 @@ def serve_by_rank(
     finished : bool
         Whether the run stopped at the end of a block that was asked to be finished.
     """
-    for handled in range(jobs):
-        if counts[0] == waiting_kinds.size:
-            return handled, False
-        k = draw(stream, keep, first, other)
+    words = words_of(stream)
+    handled, finished = 0, False
+    while handled < jobs and counts[0] < waiting_kinds.size and not finished:
+        handled += 1
+        k, words = draw(words, keep, first, other)
         if counts[1] < servers:
             record(tally, k, 0.0, service[k], deadline[k])
             push(leaving, leaving_kinds, counts[1], clock[0] + service[k], clock[1], 0.0, k)
@@ -128,7 +129,8 @@ def serve_by_rank(
         else:
             push(waiting, waiting_kinds, counts[0], rank[k], clock[1], clock[0], k)
             counts[0] += 1
-        gap = exponential(stream) * mean_gap
+        gap, words = exponential(words)
+        gap *= mean_gap
         pass_time(tally, gap)
         clock[0] += gap
         clock[1] += 1.0
@@ -145,9 +147,9 @@ def serve_by_rank(
                 counts[1] += 1
         if counts[1] == 0:
             clock[0] = 0.0
-            if regenerate(tally) and finish:
-                return handled + 1, True
-    return jobs, False
+            finished = regenerate(tally) and finish
+    keep_words(stream, words)
+    return handled, finished
 
 
 @compiled
@@ -189,13 +191,15 @@ def serve_shared(
     finished : bool
         Whether the run stopped at the end of a block that was asked to be finished.
     """
-    for handled in range(jobs):
-        if counts[0] == kinds.size:
-            return handled, False
-        k = draw(stream, keep, first, other)
+    words = words_of(stream)
+    handled, finished = 0, False
+    while handled < jobs and counts[0] < kinds.size and not finished:
+        handled += 1
+        k, words = draw(words, keep, first, other)
         push(present, kinds, counts[0], clock[2] + service[k], clock[1], clock[0], k)
         counts[0] += 1
-        gap = exponential(stream) * mean_gap
+        gap, words = exponential(words)
+        gap *= mean_gap
         pass_time(tally, gap)
         now, arrival = clock[0], clock[0] + gap
         clock[1] += 1.0
@@ -214,6 +218,6 @@ def serve_shared(
         clock[0] = arrival
         if counts[0] == 0:
             clock[0] = clock[2] = 0.0
-            if regenerate(tally) and finish:
-                return handled + 1, True
-    return jobs, False
+            finished = regenerate(tally) and finish
+    keep_words(stream, words)
+    return handled, finished

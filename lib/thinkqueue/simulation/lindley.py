@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import State, exponential
+from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import BLOCK, QUERIES, Tally, close_block, pass_time, record
 
 Array = NDArray[np.float64]
@@ -59,10 +59,14 @@ def serve(
         The waiting time of the query after them; minus one at the end of a block that was asked
         to be finished.
     """
-    for served in range(1, jobs + 1):
-        k = draw(stream, keep, first, other)
+    words = words_of(stream)
+    served = 0
+    while served < jobs:
+        served += 1
+        k, words = draw(words, keep, first, other)
         record(tally, k, wait, service[k], deadline[k])
-        gap = exponential(stream) * mean_gap
+        gap, words = exponential(words)
+        gap *= mean_gap
         pass_time(tally, gap)
         rest = wait + service[k] - gap
         wait = max(rest, 0.0)
@@ -72,5 +76,7 @@ def serve(
         if tally.open[QUERIES] >= BLOCK and rest <= 0.0:
             close_block(tally)
             if finish:
-                return served, -1.0
-    return jobs, wait
+                wait = -1.0
+                break
+    keep_words(stream, words)
+    return served, wait

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import State, exponential
+from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import BLOCK
 
 Array = NDArray[np.float64]
@@ -71,8 +71,11 @@ def serve_both(
         Whether the run stopped at the end of a block that was asked to be finished.
     """
     wait_a, wait_b, slope = waits[0], waits[1], waits[2]
-    for served in range(1, jobs + 1):
-        k = draw(stream, keep, first, other)
+    words = words_of(stream)
+    served, finished = 0, False
+    while served < jobs and not finished:
+        served += 1
+        k, words = draw(words, keep, first, other)
         wait_a += service_a[k]
         wait_b += service_b[k]
         slope += service_b[k] - service_a[k]
@@ -82,7 +85,8 @@ def serve_both(
         open_[DIFFERENCE] += wait_b - wait_a
         open_[SLOPE] += slope
         open_[REMAINDER] += wait_b - wait_a - slope
-        gap = exponential(stream) * mean_gap
+        gap, words = exponential(words)
+        gap *= mean_gap
         wait_a -= gap
         wait_b = max(wait_b - gap, 0.0)
         if wait_a <= 0.0:
@@ -98,8 +102,7 @@ def serve_both(
                             cubes[i, j, h] += product * open_[h]
                 for i in range(SUMS):
                     open_[i] = 0.0
-                if finish:
-                    waits[0] = waits[1] = waits[2] = 0.0
-                    return served, True
+                finished = finish
     waits[0], waits[1], waits[2] = wait_a, wait_b, slope
-    return jobs, False
+    keep_words(stream, words)
+    return served, finished

@@ -61,9 +61,21 @@ def spawn_states(seed: int, replications: int) -> list[State]:
 
 
 @compiled
-def next_bits(state: State) -> Any:
-    """Return 64 random bits and advance the stream (xoshiro256++)."""
-    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
+def words_of(stream: State) -> Any:
+    """Return the state of a stream as four numbers, which a compiled loop keeps in registers."""
+    return stream[0], stream[1], stream[2], stream[3]
+
+
+@compiled
+def keep_words(stream: State, words: Any) -> None:
+    """Put the state back into the stream."""
+    stream[0], stream[1], stream[2], stream[3] = words
+
+
+@compiled
+def next_bits(words: Any) -> Any:
+    """Return 64 random bits and the state after them (xoshiro256++)."""
+    s0, s1, s2, s3 = words
     total = s0 + s3
     bits = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
     shifted = s1 << np.uint64(17)
@@ -73,8 +85,7 @@ def next_bits(state: State) -> Any:
     s0 ^= s3
     s2 ^= shifted
     s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
-    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
-    return bits
+    return bits, (s0, s1, s2, s3)
 
 
 @compiled
@@ -84,18 +95,22 @@ def fraction(bits: Any) -> Any:
 
 
 @compiled
-def exponential(state: State) -> Any:
-    """Return an exponential number of mean 1: one draw of 64 bits in 99 cases of 100."""
+def exponential(words: Any) -> Any:
+    """Return an exponential number of mean 1 and the state after it.
+
+    One draw of 64 bits is enough in 99 cases of 100.
+    """
     beyond = 0.0
     while True:
-        bits = next_bits(state)
+        bits, words = next_bits(words)
         layer = int(bits & np.uint64(255))
         x = fraction(bits) * WIDTHS[layer]
         if x < WIDTHS[layer + 1]:
-            return beyond + x
+            return beyond + x, words
         if layer == 0:
             beyond += TAIL  # the tail of an exponential is an exponential
         else:
             low, high = HEIGHTS[layer], HEIGHTS[layer + 1]
-            if low + fraction(next_bits(state)) * (high - low) < math.exp(-x):
-                return beyond + x
+            bits, words = next_bits(words)
+            if low + fraction(bits) * (high - low) < math.exp(-x):
+                return beyond + x, words
