@@ -56,8 +56,14 @@ def without_variance(workload):
     return MEAN + rho * MEAN / (2 * (1 - rho))
 
 
-@pytest.mark.parametrize("wrong", [exponential_service, without_variance])
-@pytest.mark.parametrize("load", [0.5, 0.8])
+@pytest.mark.parametrize(
+    ("wrong", "load"),
+    [
+        *((exponential_service, load) for load in LOADS),
+        (without_variance, 0.5),
+        (without_variance, 0.8),
+    ],
+)
 def test_a_wrong_formula_fails_the_same_test(wrong, load):
     assert hits(load, LOADS[load], range(20), wrong) <= 2
 
