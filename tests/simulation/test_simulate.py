@@ -65,7 +65,8 @@ def without_variance(workload):
     ],
 )
 def test_a_wrong_formula_fails_the_same_test(wrong, load):
-    assert hits(load, LOADS[load], range(20), wrong) <= 2
+    # the test above demands 92 % at each load; a wrong formula does not reach half of that
+    assert hits(load, LOADS[load], range(20), wrong) < 0.46 * 20
 
 
 @pytest.mark.parametrize("load", [0.3, 0.8])
