@@ -281,6 +281,9 @@ def test_bad_input_is_refused_kindly() -> None:
     with pytest.raises(tq.ThinkQueueError, match="terms"):
         tq.enclose_waiting_time_tail(many, tq.solve(many).tokens, 1e4)
     assert tq.waiting_time_tail(w, ell, np.inf) == 0
+    late = tq.invert_waiting_time_tail(w, ell, [1.0, 1e9, np.inf])
+    assert late.error < 1e-9
+    assert (late.value[1:] == 0).all()
 
 
 # the price of the tail: finite differences ------------------------------------------------------

@@ -110,7 +110,8 @@ def solve_target(
     Under the tail targets it is not; there the search is among the allocations in which every
     service fits into its deadline, the convex set of a fast enough decay rate lies inside the
     feasible one and gives ``safe_tokens``, a wider one gives the upper bound, and between them a
-    local method (SciPy's SLSQP) climbs with exact derivatives of the tail. Our own derivations.
+    local method (SciPy's SLSQP) climbs with exact derivatives of the tail. Our own derivations. A
+    tail target takes about a second with five to ten types and twenty with thirty.
     """
     idle = np.zeros(len(workload))
     least = float(target.ratio(workload, idle).max())

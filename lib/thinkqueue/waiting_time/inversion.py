@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.parameters import Array
-from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
+from thinkqueue.waiting_time.bounds import bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
@@ -33,10 +33,11 @@ DAMPING = 2.0
 """a L: the transform is sampled on the line Re z = a, and errors are amplified by e^{a t}."""
 
 ALIASING = 1e-16
-MOST_TERMS = 4000
+MOST_TERMS = 20_000
 MOST_REMOVED = 6
 MOST_FREQUENCIES = 400_000
 CHUNK = 2_000_000
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,16 @@ def invert(mixture: ServiceMixture, t: Array, *, waits: int = 1, error: float = 
     asked = np.maximum(t, 0.0)
     if not len(mixture.service):
         return Inversion(np.where(t < 0, 1.0, 0.0), 0.0, 0, 0)
-    bound = bound_of(mixture)
-    plan = _Plan.make(mixture, bound, float(asked.max(initial=0.0)), waits, error)
-    unique, where = np.unique(asked, return_inverse=True)
+    # the sum of two waits decays like t e^{-θt}; 1.2 makes room for the t
+    forgotten = -np.log(ALIASING) / bound_of(mixture).decay_rate * (1.2 if waits == 2 else 1.0)
+    far = asked > forgotten
+    plan = _Plan.make(mixture, forgotten, float(asked[~far].max(initial=0.0)), waits, error)
+    unique, where = np.unique(np.where(far, 0.0, asked), return_inverse=True)
     cdf, rounding_few = _few_residuals(mixture, unique, plan.removed, waits)
     rest, rounding_many = _many_residuals(mixture, unique, plan, waits)
     total = plan.truncation + plan.aliasing + rounding_few + rounding_many
-    value = np.where(t < 0, 1.0, np.clip(1 - cdf - rest, 0.0, 1.0)[where].reshape(t.shape))
+    value = np.clip(1 - cdf - rest, 0.0, 1.0)[where].reshape(t.shape)
+    value = np.where(t < 0, 1.0, np.where(far, 0.0, value))
     return Inversion(value, float(total), plan.removed, plan.frequencies)
 
 
@@ -125,11 +129,9 @@ class _Plan:
 
     @classmethod
     def make(
-        cls, mixture: ServiceMixture, bound: TailBound, latest: float, waits: int, error: float
+        cls, mixture: ServiceMixture, forgotten: float, latest: float, waits: int, error: float
     ) -> _Plan:
-        # the sum of two waits decays like t e^{-θt}; 1.2 makes room for the t
-        forget = -np.log(ALIASING) / (2 * bound.decay_rate) * (1.2 if waits == 2 else 1.0)
-        half = max(latest, forget, 4 * mixture.longest)
+        half = max(latest, forgotten / 2, 4 * mixture.longest)
         plans = []
         for removed in range(1, MOST_REMOVED + 1):
             if removed > 1 and comb(len(mixture.service) + removed, removed) > MOST_TERMS:
@@ -149,7 +151,9 @@ class _Plan:
             plans.append((plan.truncation + rounding, plan))
         good = [plan for total, plan in plans if total <= 2 * error]
         if good:
-            return min(good, key=lambda plan: (plan.frequencies, plan.removed))
+            # each time costs one term for every sum that is exact and for every frequency
+            kinds = len(mixture.service)
+            return min(good, key=lambda p: p.frequencies + comb(kinds + p.removed, p.removed))
         return min(plans, key=lambda pair: pair[0])[1]
 
 
@@ -180,7 +184,7 @@ def _few_residuals(
     for n in range(1, removed + 1):
         cdf, size = np.zeros_like(t), 0.0
         for j, (at, w) in enumerate(levels[: n + 1]):
-            power = np.maximum(t[:, None] - at, 0.0) ** n @ w
+            power = _powers(t, at, w, n)
             cdf += (-1) ** j * comb(n, j) * power
             size += comb(n, j) * float(power[t <= n * mixture.longest].max(initial=0.0))
         scale = factorial(n) * m**n
@@ -190,6 +194,35 @@ def _few_residuals(
         rounding += coefficient * size / scale
     mass = (1 - rho) ** waits
     return mass * total, 4 * np.finfo(float).eps * mass * rounding
+
+
+def _fourier_sum(terms: Array, angle: Array) -> Array:
+    r"""Return :math:`\operatorname{Re}\sum_k f_k e^{ik\phi}` for each angle.
+
+    With k = BLOCK i + j the sum is a product of two small sets of powers with a matrix.
+    """
+    rows = -(-len(terms) // BLOCK)
+    padded = np.zeros(rows * BLOCK, dtype=np.complex128)
+    padded[: len(terms)] = terms
+    matrix = padded.reshape(rows, BLOCK)
+    value = np.empty_like(angle)
+    step = max(1, CHUNK // (rows + BLOCK))
+    for first in range(0, len(angle), step):
+        part = angle[first : first + step, None]
+        coarse = np.exp(1j * BLOCK * part * np.arange(rows))
+        fine = np.exp(1j * part * np.arange(BLOCK))
+        value[first : first + step] = ((coarse @ matrix) * fine).sum(axis=1).real
+    return value
+
+
+def _powers(t: Array, at: Array, weight: Array, n: int) -> Array:
+    r"""Return :math:`\sum_i w_i (t - a_i)_+^n` for each t, in pieces that fit into memory."""
+    step = max(1, CHUNK // len(at))
+    pieces = [
+        np.maximum(t[first : first + step, None] - at, 0.0) ** n @ weight
+        for first in range(0, len(t), step)
+    ]
+    return np.concatenate([np.zeros(0), *pieces])
 
 
 def _many_residuals(
@@ -221,12 +254,7 @@ def _many_residuals(
     limit = rho ** (r + 1) * (1 if waits == 1 else r + 2 - (r + 1) * rho)
     transform = mass * more / z
     transform[0] /= 2
-    value = np.empty_like(t)
-    step = max(1, CHUNK // len(z))
-    for first in range(0, len(t), step):
-        angle = np.exp(1j * pi / half * np.outer(t[first : first + step], k))
-        value[first : first + step] = (angle @ transform).real
-    value *= np.exp(a * t) / half
+    value = _fourier_sum(transform, pi / half * t) * np.exp(a * t) / half
     value -= limit * np.exp(-2 * DAMPING) / -np.expm1(-2 * DAMPING)
     # each term carries an error of a few ulp, of its transform divided by 1 - x above all
     spread = np.abs(transform) * (1 + waits * np.abs(x) / np.abs(1 - x))
