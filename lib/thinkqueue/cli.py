@@ -48,17 +48,7 @@ def solve(
     accuracy_weight: AccuracyWeight = None,
     as_json: Json = False,
 ) -> None:
-    """Find the best budgets of a workload, with the latency to expect and the certified gap.
-
-    Parameters
-    ----------
-    file : Path
-        The workload.
-    arrival_rate, accuracy_weight : float, optional
-        Values to use in place of the file's.
-    as_json : bool, optional
-        Whether to print JSON.
-    """
+    """Find the best budgets of a workload, with the latency to expect and the certified gap."""
     with kind_exit():
         workload = read_workload(file, arrival_rate, accuracy_weight)
         solution = tq.solve(workload)
@@ -87,27 +77,7 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="Seed of the simulated p-values.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Turn measurements into accuracy curves and service times, with verdicts, and a workload.
-
-    Parameters
-    ----------
-    file : Path
-        The measurements.
-    arrival_rate, accuracy_weight : float, optional
-        What the workload needs besides; demanded with ``output``.
-    base_time, time_per_token : float, optional
-        Service times to use for every task, in place of measured ones.
-    output : Path, optional
-        Where to write the workload.
-    accept : list of str, optional
-        Verdicts that are good enough for the workload; "adequate" if none is named.
-    pool : bool, optional
-        Whether to shrink the rates of the tasks towards each other.
-    seed : int, optional
-        Seed of the simulations.
-    as_json : bool, optional
-        Whether to print JSON.
-    """
+    """Turn measurements into accuracy curves and service times, with verdicts, and a workload."""
     with kind_exit():
         if output is not None:
             demand = _demanded(arrival_rate, "--arrival-rate")
@@ -145,23 +115,7 @@ def simulate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate a workload, first come first served, and print estimates with 95 % intervals.
-
-    Parameters
-    ----------
-    file : Path
-        The workload.
-    arrival_rate, accuracy_weight : float, optional
-        Values to use in place of the file's.
-    tokens : str, optional
-        Budgets in the order of the file.
-    jobs, seed, replications, servers : int, optional
-        As in :func:`thinkqueue.simulate`.
-    half_width : float, optional
-        When to stop before ``jobs``, in s.
-    as_json : bool, optional
-        Whether to print JSON.
-    """
+    """Simulate a workload, first come first served, and print estimates with 95 % intervals."""
     with kind_exit():
         workload = read_workload(file, arrival_rate, accuracy_weight)
         budgets = tq.solve(workload).tokens if tokens is None else _numbers(tokens, "--tokens")
