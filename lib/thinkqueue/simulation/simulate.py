@@ -354,7 +354,7 @@ def _quantiles(
         column = []
         for place, value in enumerate(quantiles(*sketch, probabilities)):
             wide = estimates.of_batches(of_batch[:, place], weights, level).half_width
-            column.append(Estimate(float(value), value - wide, value + wide, level))
+            column.append(Estimate(float(value), float(value - wide), float(value + wide), level))
         found.append(column)
     return found[0], found[1]
 
