@@ -136,6 +136,11 @@ def least_accuracy_weight(workload: Workload, task: str | int) -> float:
     ------
     ThinkQueueError
         If no type has that name, if tokens do nothing for it, or if it gets none at any weight.
+
+    Notes
+    -----
+    The first weight of a fine geometric grid at which the type gets tokens, refined by bisection.
+    Prices rise with the weight too, so nothing promises that the type keeps them ever after.
     """
     if isinstance(task, str) and task not in workload.names:
         raise ThinkQueueError(f"No task type is called {task!r}; there are {workload.names}.")
