@@ -10,7 +10,9 @@ import pytest
 from workloads import QWEN
 
 PROGRAM = f"""
-import sys, thinkqueue as tq
+import signal, sys, thinkqueue as tq
+# a shell starts its background jobs deaf to Ctrl-C, and they would pass that on
+signal.signal(signal.SIGINT, signal.default_int_handler)
 workload = tq.Workload.from_toml({str(QWEN)!r})
 tokens = tq.solve(workload).tokens
 tq.simulate(workload, tokens, jobs=100, seed=1)
@@ -28,8 +30,12 @@ def test_a_signal_ends_the_run_and_keeps_what_it_found():
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True
     ) as run:
-        assert run.stdout.readline() == "ready\n"
-        time.sleep(1.0)
-        run.send_signal(signal.SIGINT)
-        assert run.stdout.read() == "gathered\n"
+        try:
+            assert run.stdout.readline() == "ready\n"
+            time.sleep(1.0)
+            run.send_signal(signal.SIGINT)
+            told, _ = run.communicate(timeout=60)
+        finally:
+            run.kill()
+    assert told == "gathered\n"
     assert run.returncode == 0
