@@ -301,3 +301,19 @@ def test_a_million_types(make):
     found = tq.solve(w)
     check(w, found)
     assert found.steps <= 40
+
+
+def test_a_sample_without_queries_is_no_start():
+    share = np.zeros(10**5)
+    share[[7, 11]] = 0.5
+    w = tq.Workload.from_arrays(
+        share=share,
+        gain=0.5,
+        rate=1e-3,
+        baseline=0.1,
+        base_time=0.1,
+        time_per_token=0.01,
+        arrival_rate=0.05,
+        accuracy_weight=500,
+    )
+    check(w, tq.solve(w))

@@ -98,7 +98,10 @@ def _first_guess(p: Parameters, curves: Curves) -> Array:
         return idle
     every = slice(None, None, idle.size // SAMPLE)
     columns = {field: getattr(p, field)[every] for field in FIELDS}
-    columns["share"] = columns["share"] / columns["share"].sum()
+    mass = columns["share"].sum()
+    if not mass > 0:
+        return idle
+    columns["share"] = columns["share"] / mass
     sample = Grid(**columns, arrival_rate=p.arrival_rate, accuracy_weight=p.accuracy_weight)
     if not queue(sample, idle[every]).y > 0:
         return idle
