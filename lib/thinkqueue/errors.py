@@ -6,7 +6,13 @@ from typing import Any
 
 
 class ThinkQueueError(ValueError):
-    """The root of every error that this library raises on purpose."""
+    """The root of every error that this library raises on purpose.
+
+    Errors with attributes survive pickling, and so the way home from a worker process.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), vars(self)
 
 
 class WorkloadError(ThinkQueueError):
@@ -46,3 +52,7 @@ class UnstableError(ThinkQueueError):
         super().__init__(message)
         self.utilization = utilization
         self.max_arrival_rate = max_arrival_rate
+
+
+def _restore(cls: type[ThinkQueueError], args: tuple[Any, ...]) -> ThinkQueueError:
+    return cls.__new__(cls, *args)
