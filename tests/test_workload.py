@@ -15,6 +15,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import thinkqueue as tq
 from thinkqueue import Saturating, TaskType, ThinkQueueError, Workload, WorkloadError
 from thinkqueue.parameters import FIELDS, LARGEST, SMALLEST
 from thinkqueue.workload import tokens_array
@@ -454,3 +455,23 @@ def test_tokens_above_the_caps_are_refused_where_caps_count():
 def test_every_error_is_a_value_error_of_this_library():
     assert issubclass(WorkloadError, ThinkQueueError)
     assert issubclass(ThinkQueueError, ValueError)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        tq.certify,
+        tq.curvature,
+        tq.curvature_bound,
+        tq.round_tokens,
+        tq.rounding_loss_bound,
+        tq.sensitivity,
+        tq.tail_bound,
+        lambda w, tokens: tq.contraction_modulus(w, np.zeros(3), tokens),
+        lambda w, tokens: tq.solve(w, start=tokens),
+    ],
+)
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_many_allocations_are_refused_where_one_is_meant(function, rows):
+    with pytest.raises(WorkloadError, match=rf"\({rows}, 3\).*one allocation"):
+        function(good(), np.zeros((rows, 3)))

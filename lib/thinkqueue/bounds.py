@@ -243,7 +243,8 @@ def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) 
     WorkloadError
         If the lower corner does not lie below the upper one.
     """
-    low, high = tokens_array(workload, lower), tokens_array(workload, upper)
+    low = tokens_array(workload, lower, single=True)
+    high = tokens_array(workload, upper, single=True)
     if not (low <= high).all():
         k = int(np.argmax(low > high))
         raise WorkloadError(

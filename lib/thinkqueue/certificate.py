@@ -120,7 +120,7 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
     box is Krawczyk's. Cost: O(N), some 0.1 ms a type.
     """
     flint = import_flint()
-    ell = tokens_array(workload, tokens, capped=True)
+    ell = tokens_array(workload, tokens, capped=True, single=True)
     with flint.ctx.workprec(PRECISION):
         types = _Types(workload, flint)
         value, gap = types.value_and_gap(ell.tolist())

@@ -181,8 +181,9 @@ def prove_concavity(
     """
     import_flint()
     limit = _hyperplane(max_utilization)
-    low = tokens_array(workload, np.zeros(len(workload)) if lower is None else lower)
-    high = tokens_array(workload, workload.max_tokens if upper is None else upper)
+    idle, most = np.zeros(len(workload)), workload.max_tokens
+    low = tokens_array(workload, idle if lower is None else lower, single=True)
+    high = tokens_array(workload, most if upper is None else upper, single=True)
     _check(workload, low, high, max_utilization)
     root = _roots(workload)
     first = np.array([below(x) for x in _scaled(workload, low)])
@@ -344,7 +345,7 @@ def _proof(
 
 
 def _check(workload: Workload, low: Array, high: Array, max_utilization: float) -> None:
-    if low.ndim != 1 or high.ndim != 1 or (low > high).any():
+    if (low > high).any():
         raise WorkloadError(
             "lower and upper must be two allocations with lower ≤ upper in every type.",
             parameter="lower",

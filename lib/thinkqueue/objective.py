@@ -221,7 +221,7 @@ def curvature(workload: Workload, tokens: ArrayLike) -> Curvature:
     UnstableError
         If :math:`\rho \ge 1`.
     """
-    ell = tokens_array(workload, tokens)
+    ell = tokens_array(workload, tokens, single=True)
     state = stable_queue(workload, ell)
     pressure, second = float(workload.arrival_rate / state.y[0]), float(state.M[0])
     share, rate, c = workload.share, workload.rate, workload.time_per_token

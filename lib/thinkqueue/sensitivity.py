@@ -74,7 +74,7 @@ def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
     UnstableError
         If :math:`\rho \ge 1` at ``tokens``.
     """
-    ell = tokens_array(workload, tokens, capped=True)
+    ell = tokens_array(workload, tokens, capped=True, single=True)
     state, bend = stable_queue(workload, ell), curvature(workload, ell)
     y, second = float(state.y[0]), float(state.M[0])
     free = (ell > 0) & (ell < workload.max_tokens) & (workload.share > 0)

@@ -76,7 +76,8 @@ def curvature_bound(workload: Workload, tokens: ArrayLike) -> CurvatureBound:
     UnstableError
         If :math:`\rho \ge 1` at ``tokens``.
     """
-    return bound_above(workload, float(objective(workload, tokens_array(workload, tokens))))
+    ell = tokens_array(workload, tokens, single=True)
+    return bound_above(workload, float(objective(workload, ell)))
 
 
 def bound_above(p: Parameters, height: float) -> CurvatureBound:

@@ -83,7 +83,7 @@ def solve(
         refuse_unstable(workload, float(idle.m[0]), "even with no thinking tokens at all")
     tokens = None
     if start is not None:
-        tokens = tokens_array(workload, start, capped=True)
+        tokens = tokens_array(workload, start, capped=True, single=True)
         stable_queue(workload, tokens)
 
     history: list[Step] = []

@@ -357,7 +357,9 @@ class Workload:
         check_ranges(self, self.name)
 
 
-def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False) -> Array:
+def tokens_array(
+    workload: Workload, tokens: ArrayLike, *, capped: bool = False, single: bool = False
+) -> Array:
     r"""Check a token allocation at the door of a public function.
 
     Parameters
@@ -368,6 +370,8 @@ def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False)
         Thinking tokens of each type, finite and not negative.
     capped : bool, optional
         Whether :math:`\ell_k \le \ell_{\max,k}` is demanded too.
+    single : bool, optional
+        Whether one allocation is demanded, of shape (N,).
 
     Raises
     ------
@@ -379,6 +383,13 @@ def tokens_array(workload: Workload, tokens: ArrayLike, *, capped: bool = False)
         raise WorkloadError(
             f"tokens has shape {ell.shape}; its last axis must have one entry for each of the "
             f"{len(workload)} task types.",
+            parameter="tokens",
+            value=ell.shape,
+        )
+    if single and ell.ndim != 1:
+        raise WorkloadError(
+            f"tokens has shape {ell.shape}; here it must be one allocation, of shape "
+            f"({len(workload)},).",
             parameter="tokens",
             value=ell.shape,
         )

@@ -436,13 +436,7 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
     WorkloadError
         If ``tokens`` is not one allocation.
     """
-    ell = tokens_array(workload, tokens)
-    if ell.ndim != 1:
-        raise WorkloadError(
-            f"tokens must be one allocation of shape ({len(workload)},); its shape is {ell.shape}.",
-            parameter="tokens",
-            value=ell.shape,
-        )
+    ell = tokens_array(workload, tokens, single=True)
     mean = float(moments(workload, ell)[0]) / servers
     if workload.arrival_rate * mean >= 1:
         refuse_unstable(workload, mean, f"at these tokens with {servers} server(s)")

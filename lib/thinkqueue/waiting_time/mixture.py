@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import stable_queue
 from thinkqueue.parameters import Array
 from thinkqueue.workload import Workload, tokens_array
@@ -54,14 +53,7 @@ class ServiceMixture:
         WorkloadError
             If the tokens are not one allocation.
         """
-        ell = tokens_array(workload, tokens)
-        if ell.ndim != 1:
-            raise WorkloadError(
-                f"tokens has shape {ell.shape}; a distribution belongs to one allocation, of "
-                f"shape ({len(workload)},).",
-                parameter="tokens",
-                value=ell.shape,
-            )
+        ell = tokens_array(workload, tokens, single=True)
         time = stable_queue(workload, ell).s
         counts = (workload.share > 0) & (time > 0)
         service, where = np.unique(time[counts], return_inverse=True)

@@ -54,7 +54,7 @@ def round_tokens(
             value=how,
         )
     choices = Choices.of(workload, menu)
-    index = round_index(choices, tokens_array(workload, tokens), how)
+    index = round_index(choices, tokens_array(workload, tokens, single=True), how)
     return choices.tokens(index).astype(np.int64)
 
 
@@ -121,7 +121,7 @@ def rounding_loss_bound(workload: Workload, tokens: ArrayLike, *, distance: floa
     Our own derivation. It holds for every allocation in the box, so for the best of its corners
     too.
     """
-    ell = tokens_array(workload, tokens)
+    ell = tokens_array(workload, tokens, single=True)
     slope = gradient(workload, ell)
     moves = ell != np.floor(ell)
     reach = np.where(moves, distance, 0.0)
