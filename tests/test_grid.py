@@ -170,6 +170,7 @@ def test_a_gap_that_cannot_be_reached_is_an_error_with_the_whole_result():
         ({"gain": np.full((2, 5), 0.9)}, "gain . baseline of task type 'GSM8K' is 1.176"),
         ({"share": np.full((2, 5), 0.3)}, "add up to 1.5"),
         ({"arrival_rate": [0.01] * 3, "accuracy_weight": [1, 2]}, "do not broadcast"),
+        ({"gap": float("nan")}, "gap is nan"),
     ],
 )
 def test_what_is_no_grid_is_refused(parameters, says):

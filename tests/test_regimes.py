@@ -108,3 +108,8 @@ def test_line_search_rescues_every_load(rate: float) -> None:
     assert run.objective == pytest.approx(tq.solve(workload).objective, abs=2e-9)
     heights = [step.objective for step in run.history]
     assert (np.diff(heights) >= -1e-12 * abs(heights[-1])).all()
+
+
+def test_no_steps_at_all_are_refused() -> None:
+    with pytest.raises(tq.WorkloadError, match=r"steps must be .* at least 1"):
+        tq.fixed_point_regimes(qwen(0.02), arrival_rate=[0.02], accuracy_weight=1.0, steps=0)

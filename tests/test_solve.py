@@ -192,3 +192,26 @@ def test_an_invalid_answer_would_be_noticed():
     assert feasible_with_a_valid_gap(w, best)
     assert not feasible_with_a_valid_gap(w, idle)
     assert not feasible_with_a_valid_gap(w, dataclasses.replace(best, tokens=best.tokens - 1e6))
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"gap": -1.0}, "gap is -1.0"),
+        ({"gap": float("nan")}, "gap is nan"),
+        ({"gap": "small"}, "gap is 'small'"),
+        ({"gap": [1e-9]}, "gap is .*one number"),
+        ({"max_steps": -1}, "max_steps .* at least 0"),
+        ({"max_steps": 2.5}, "max_steps .* whole number"),
+        ({"solver": "newton"}, r"solver is 'newton'.*Newton\(\)"),
+        ({"solver": tq.FixedPoint}, r"solver is .*class.*Newton\(\)"),
+    ],
+)
+def test_faulty_arguments_are_refused_kindly(argument, says):
+    with pytest.raises(WorkloadError, match=says):
+        tq.solve(plain_workload(1), **argument)
+
+
+def test_a_fixed_point_without_patience_is_refused():
+    with pytest.raises(WorkloadError, match=r"patience must be .* at least 1"):
+        tq.FixedPoint(patience=0)

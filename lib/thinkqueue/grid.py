@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable, total
-from thinkqueue.parameters import FIELDS, Array, Grid, check_ranges, floats
+from thinkqueue.parameters import FIELDS, Array, Grid, check_ranges, floats, one_number
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import Workload
@@ -54,6 +54,7 @@ def solve_grid(
     -----
     The same :class:`~thinkqueue.Newton` as for one workload, on arrays with one axis more.
     """
+    gap = one_number("gap", gap, least=0)
     grid, shape = rows_of(workload, parameters)
     size, types = int(np.prod(shape)), len(workload)
     result = GridSolution(

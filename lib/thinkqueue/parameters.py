@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -192,3 +193,59 @@ def floats(parameter: str, values: ArrayLike) -> Array:
         parameter=parameter,
         value=values,
     )
+
+
+def one_number(parameter: str, value: float, *, least: float) -> float:
+    """Check that something is one number, not NaN and not too small, and return it as a float.
+
+    Parameters
+    ----------
+    parameter : str
+        What it is called in the message.
+    value : float
+        The number.
+    least : float
+        The smallest value allowed.
+
+    Raises
+    ------
+    WorkloadError
+        If it is something else.
+    """
+    number = floats(parameter, value)
+    if number.ndim or not number >= least:
+        raise WorkloadError(
+            f"{parameter} is {reprlib.repr(value)}; it must be one number of at least {least:g}.",
+            parameter=parameter,
+            value=value,
+        )
+    return float(number)
+
+
+def check_count(name: str, value: int, *, least: int = 1) -> None:
+    """Refuse what is not a whole number, or is too small a one.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    value : int
+        Its value.
+    least : int, optional
+        The smallest value allowed.
+
+    Raises
+    ------
+    WorkloadError
+        If it is not.
+    """
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        whole = least - 1
+    if whole < least:
+        raise WorkloadError(
+            f"{name} must be a whole number of at least {least}; it is {value!r}.",
+            parameter=name,
+            value=value,
+        )

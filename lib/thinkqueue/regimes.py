@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from thinkqueue.bounds import Curves, modulus, tangent
 from thinkqueue.fifo import queue
 from thinkqueue.grid import rows_of, select
-from thinkqueue.parameters import Array, Grid
+from thinkqueue.parameters import Array, Grid, check_count
 from thinkqueue.solvers.fixed_point import best_reply
 from thinkqueue.workload import Workload
 
@@ -66,6 +66,7 @@ def fixed_point_regimes(
     WorkloadError
         If a value is out of its range.
     """
+    check_count("steps", steps)
     grid, shape = rows_of(
         workload, {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
     )

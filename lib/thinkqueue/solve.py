@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.bounds import Tangent
+from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable, stable_queue
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import Array, Parameters
+from thinkqueue.parameters import Array, Parameters, check_count, one_number
 from thinkqueue.solution import NotConvergedError, Solution, Status, Step
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import Workload, tokens_array
@@ -77,7 +78,18 @@ def solve(
         If :math:`\rho(0) \ge 1`, so that no allocation is stable, or if ``start`` is not.
     NotConvergedError
         If ``throw`` is set and the gap was not reached; the best allocation is attached.
+    WorkloadError
+        If an argument is out of its range, or ``solver`` is no solver.
     """
+    solver = Newton() if solver is None else solver
+    if isinstance(solver, type) or not hasattr(solver, "iterates"):
+        raise WorkloadError(
+            f"solver is {solver!r}; it must be a solver such as Newton() or FixedPoint().",
+            parameter="solver",
+            value=solver,
+        )
+    gap = one_number("gap", gap, least=0)
+    check_count("max_steps", max_steps, least=0)
     idle = queue(workload, np.zeros(len(workload)))
     if not idle.y[0] > 0:
         refuse_unstable(workload, float(idle.m[0]), "even with no thinking tokens at all")
@@ -87,7 +99,7 @@ def solve(
         stable_queue(workload, tokens)
 
     history: list[Step] = []
-    iterates = (solver or Newton()).iterates(workload, tokens)
+    iterates = solver.iterates(workload, tokens)
     status = Status.OUT_OF_STEPS
     best = look = next(iterates)
     while True:
@@ -110,7 +122,7 @@ def solve(
     solution = _solution(workload, best, status, history)
     if throw and not solution.converged:
         raise NotConvergedError(
-            f"{type(solver or Newton()).__name__} stopped after {solution.steps} steps at a "
+            f"{type(solver).__name__} stopped after {solution.steps} steps at a "
             f"certified gap of {solution.gap:.3g} s; {gap:.3g} s was asked for. {status.value}",
             solution=solution,
         )

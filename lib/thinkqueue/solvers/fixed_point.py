@@ -12,7 +12,7 @@ import numpy as np
 
 from thinkqueue.bounds import Curves, Tangent, tangent
 from thinkqueue.fifo import queue
-from thinkqueue.parameters import Array, Parameters
+from thinkqueue.parameters import Array, Parameters, check_count
 from thinkqueue.solution import Status
 
 
@@ -31,6 +31,9 @@ class FixedPoint:
     """
 
     patience: int = 200
+
+    def __post_init__(self) -> None:
+        check_count("patience", self.patience)
 
     def iterates(
         self, parameters: Parameters, tokens: Array | None = None
