@@ -150,6 +150,11 @@ def test_options_out_of_range_are_refused(options):
         calibrate(rows(CURVES), **options)
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(tq.ThinkQueueError, match=r"seed must be .* at least 0; it is -1"):
+        calibrate(rows(CURVES), seed=-1)
+
+
 def test_a_picture_without_matplotlib_says_what_to_install(calibration, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"thinkqueue\[book\]"):

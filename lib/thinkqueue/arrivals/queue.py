@@ -14,9 +14,9 @@ from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.fifo import mean_waiting_time, moments, service_time
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import Array, check_count
 from thinkqueue.simulation.estimates import Estimate
-from thinkqueue.simulation.simulate import check_count, check_levels
+from thinkqueue.simulation.simulate import check_levels
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload, tokens_array
 
@@ -71,6 +71,7 @@ class Records:
         """
         check_count("replications", replications)
         check_count("jobs", jobs)
+        check_count("seed", seed, least=0)
         children = np.random.SeedSequence(seed).spawn(replications)
         if isinstance(arrivals, Trace):
             gaps = np.append(arrivals.at_rate(workload.arrival_rate).gaps, 0.0)[None, :]

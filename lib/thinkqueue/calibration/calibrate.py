@@ -22,7 +22,7 @@ from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.files import write_atomically
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import Array, check_count
 from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ class Calibration:
         seed : int, optional
             Seed of the simulation.
         """
+        check_count("seed", seed, least=0)
         seeds = np.random.SeedSequence(seed).spawn(len(workload))
         if workload.names != self.names:
             raise CalibrationError(
@@ -353,6 +354,7 @@ def calibrate(
         raise CalibrationError(
             f"simulations is {simulations!r}; a p-value of 0.025 needs at least 39."
         )
+    check_count("seed", seed, least=0)
     measured = read_measurements(measurements)
     streams = np.random.SeedSequence(seed).spawn(len(measured.names))
     tasks = tuple(

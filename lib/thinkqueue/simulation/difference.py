@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.objective import mean_accuracy
+from thinkqueue.parameters import check_count
 from thinkqueue.simulation.estimates import Blocks, Estimate
-from thinkqueue.simulation.simulate import check_count, check_levels, one_allocation, progress_bar
+from thinkqueue.simulation.simulate import check_levels, one_allocation, progress_bar
 from thinkqueue.workload import Workload
 
 Array = NDArray[np.float64]
@@ -95,6 +96,7 @@ def simulate_difference(
     95 % held the exact remainder of the smallest difference tried, a rounding of half a token.
     """
     check_count("jobs", jobs)
+    check_count("seed", seed, least=0)
     check_levels(level)
     service_a = one_allocation(workload, tokens_a)
     service_b = one_allocation(workload, tokens_b)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from thinkqueue.disciplines import Discipline, Fifo
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.fifo import moments, refuse_unstable, service_time
+from thinkqueue.parameters import check_count, one_number
 from thinkqueue.simulation import estimates
 from thinkqueue.simulation.estimates import Estimate, Estimates
 from thinkqueue.workload import Workload, tokens_array
@@ -181,9 +181,18 @@ def simulate(
         If a parameter is out of its range.
     """
     discipline = Fifo() if discipline is None else discipline
+    if not isinstance(discipline, Discipline):
+        raise WorkloadError(
+            f"discipline is {discipline!r}; it must be a discipline such as Fifo().",
+            parameter="discipline",
+            value=discipline,
+        )
     counts = (("jobs", jobs), ("replications", replications), ("servers", servers))
     for name, value in counts:
         check_count(name, value)
+    check_count("seed", seed, least=0)
+    if half_width is not None:
+        half_width = one_number("half_width", half_width, least=0)
     check_levels(level, probabilities)
     service = one_allocation(workload, tokens, servers)
     deadline = _deadlines(deadlines, service)
@@ -441,33 +450,6 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
     if workload.arrival_rate * mean >= 1:
         refuse_unstable(workload, mean, f"at these tokens with {servers} server(s)")
     return np.ascontiguousarray(service_time(workload, ell))
-
-
-def check_count(name: str, value: int) -> None:
-    """Refuse what is not a whole number of at least 1.
-
-    Parameters
-    ----------
-    name : str
-        The parameter.
-    value : int
-        Its value.
-
-    Raises
-    ------
-    WorkloadError
-        If it is not.
-    """
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = 0
-    if whole < 1:
-        raise WorkloadError(
-            f"{name} must be a whole number of at least 1; it is {value!r}.",
-            parameter=name,
-            value=value,
-        )
 
 
 def check_levels(level: float, probabilities: Sequence[float] = ()) -> None:
