@@ -165,6 +165,17 @@ def test_toml_that_cannot_be_written_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["w.toml"]
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    nowhere, folder = tmp_path / "none" / "w.toml", tmp_path / "folder"
+    folder.mkdir()
+    for path, kind in ((nowhere, FileNotFoundError), (folder, IsADirectoryError)):
+        with pytest.raises(kind) as caught:
+            good().to_toml(path)
+        assert caught.value.filename == str(path)
+        assert caught.value.filename2 is None
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
 @pytest.mark.parametrize("path", sorted((DATA / "workloads").glob("*.toml")), ids=lambda p: p.stem)
 def test_the_workloads_of_the_book_can_be_read(path):
     w = Workload.from_toml(path)

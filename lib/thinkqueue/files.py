@@ -16,7 +16,19 @@ def write_atomically(path: Path, text: str) -> None:
         The file to write or replace.
     text : str
         Its new content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names ``path`` and not the temporary file beside it.
     """
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
