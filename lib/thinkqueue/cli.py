@@ -1,4 +1,4 @@
-"""The command line: ``thinkqueue solve``, and more as the library grows."""
+"""The command line: ``thinkqueue solve``, ``calibrate`` and ``simulate``."""
 
 from __future__ import annotations
 
