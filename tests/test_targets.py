@@ -306,6 +306,12 @@ def test_what_cannot_be_met_is_said(qwen: tq.Workload) -> None:
 
 
 def test_bad_input_is_refused_kindly(qwen: tq.Workload) -> None:
+    with pytest.raises(tq.ThinkQueueError, match="limit is 'short'"):
+        tq.MeanTarget("short")  # type: ignore[arg-type]
+    with pytest.raises(tq.ThinkQueueError, match=r"deadline has shape \(2,\)"):
+        tq.TailTarget([1.0, 2.0], 0.01)  # type: ignore[arg-type]
+    with pytest.raises(tq.WorkloadError, match="target is None"):
+        tq.solve_target(qwen, None)  # type: ignore[arg-type]
     with pytest.raises(tq.ThinkQueueError, match="limit"):
         tq.MeanTarget(-1.0)
     with pytest.raises(tq.ThinkQueueError, match="strictly between"):

@@ -277,6 +277,13 @@ def test_bad_input_is_refused_kindly() -> None:
         tq.tail_bound(w, [1.0, 2.0])
     with pytest.raises(tq.WorkloadError, match="one allocation"):
         tq.waiting_time_tail(w, [[1.0], [2.0]], 1.0)
+    for no_time in ("soon", None, 1j):
+        with pytest.raises(tq.WorkloadError, match=r"t is .*number"):
+            tq.waiting_time_tail(w, ell, no_time)  # type: ignore[arg-type]
+    with pytest.raises(tq.WorkloadError, match=r"p is 'most'"):
+        tq.system_time_quantile(w, ell, "most")  # type: ignore[arg-type]
+    with pytest.raises(tq.ThinkQueueError, match="one time at a call"):
+        tq.enclose_waiting_time_tail(w, ell, [1.0, 2.0])  # type: ignore[arg-type]
     many = plain_workload(1, types=20)
     with pytest.raises(tq.ThinkQueueError, match="terms"):
         tq.enclose_waiting_time_tail(many, tq.solve(many).tokens, 1e4)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq, minimize
 
-from thinkqueue.errors import UnstableError
+from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.fifo import mean_system_time, utilization
 from thinkqueue.objective import gradient, mean_accuracy, objective
 from thinkqueue.parameters import Array
@@ -103,6 +103,8 @@ def solve_target(
         If not even zero tokens meet the target.
     UnstableError
         If not even zero tokens are stable.
+    WorkloadError
+        If ``target`` is none of these.
 
     Notes
     -----
@@ -113,6 +115,12 @@ def solve_target(
     local method (SciPy's SLSQP) climbs with exact derivatives of the tail. Our own derivations. A
     tail target takes about a second with five to ten types and twenty with thirty.
     """
+    if not isinstance(target, MeanTarget | TailTarget | TypeTailTarget):
+        raise WorkloadError(
+            f"target is {target!r}; it must be a MeanTarget, TailTarget or TypeTailTarget.",
+            parameter="target",
+            value=target,
+        )
     idle = np.zeros(len(workload))
     least = float(target.ratio(workload, idle).max())
     if least > 1:
@@ -123,9 +131,7 @@ def solve_target(
         )
     if isinstance(target, MeanTarget):
         return _mean(workload, target, count_delay)
-    if isinstance(target, TailTarget | TypeTailTarget):
-        return _tail(workload, target, count_delay)
-    raise TypeError(f"target is {target!r}; it must be a MeanTarget, TailTarget or TypeTailTarget.")
+    return _tail(workload, target, count_delay)
 
 
 def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSolution:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.fifo import mean_system_time, service_time
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
@@ -62,7 +62,7 @@ class MeanTarget:
     limit: float
 
     def __post_init__(self) -> None:
-        _positive("limit", self.limit)
+        _single("limit", _positive("limit", self.limit))
 
     def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
         r"""Return :math:`\mathbb{E}[T]/L`, shape (1,).
@@ -95,8 +95,8 @@ class TailTarget:
     probability: float
 
     def __post_init__(self) -> None:
-        _positive("deadline", self.deadline)
-        _between("probability", self.probability)
+        _single("deadline", _positive("deadline", self.deadline))
+        _single("probability", _between("probability", self.probability))
 
     def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
         r"""Return :math:`P(T > d)/\varepsilon`, shape (1,).
@@ -238,20 +238,27 @@ def late_gradient(workload: Workload, tokens: ArrayLike, deadline: Array) -> Arr
     return np.asarray(rows * workload.time_per_token)
 
 
-def _positive(name: str, value: ArrayLike) -> None:
-    numbers = np.asarray(value, dtype=np.float64)
+def _positive(name: str, value: ArrayLike) -> Array:
+    numbers = floats(name, value)
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         raise ThinkQueueError(f"{name} is {value!r}; it must be positive and finite, in seconds.")
+    return numbers
 
 
-def _between(name: str, value: ArrayLike) -> None:
-    numbers = np.asarray(value, dtype=np.float64)
+def _between(name: str, value: ArrayLike) -> Array:
+    numbers = floats(name, value)
     if not ((numbers > 0) & (numbers < 1)).all():
         raise ThinkQueueError(f"{name} is {value!r}; it must lie strictly between 0 and 1.")
+    return numbers
+
+
+def _single(name: str, numbers: Array) -> None:
+    if numbers.ndim:
+        raise ThinkQueueError(f"{name} has shape {numbers.shape}; this target takes one number.")
 
 
 def _per_type(name: str, value: ArrayLike, workload: Workload) -> Array:
-    numbers = np.asarray(value, dtype=np.float64)
+    numbers = floats(name, value)
     if numbers.shape not in ((), (len(workload),)):
         raise ThinkQueueError(
             f"{name} has shape {numbers.shape}; give one number, or one for each of the "

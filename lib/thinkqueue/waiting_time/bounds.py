@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
@@ -178,7 +178,7 @@ def times_array(t: ArrayLike) -> Array:
     ThinkQueueError
         If one is not a number.
     """
-    times = np.asarray(t, dtype=np.float64)
+    times = floats("t", t)
     if np.isnan(times).any():
         raise ThinkQueueError("t is not a number; give times in seconds.")
     return times

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.fifo import service_time
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import TiltedTail, solve
@@ -240,7 +240,7 @@ def levels_array(p: ArrayLike) -> Array:
     ThinkQueueError
         If one is not in [0, 1).
     """
-    levels = np.asarray(p, dtype=np.float64)
+    levels = floats("p", p)
     bad = ~((levels >= 0) & (levels < 1))
     if bad.any():
         raise ThinkQueueError(f"p is {levels[bad].flat[0]:g}; a level must lie in [0, 1).")

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.balls import above, below, import_flint
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
@@ -54,7 +55,10 @@ def enclose_waiting_time_tail(
         If python-flint is not installed, or if the series has too many terms: with many types
         their number grows like :math:`t^N`.
     """
-    return enclose(ServiceMixture.of(workload, tokens), float(t), width=width)
+    at = times_array(t)
+    if at.ndim:
+        raise ThinkQueueError(f"t has shape {at.shape}; enclose one time at a call.")
+    return enclose(ServiceMixture.of(workload, tokens), float(at), width=width)
 
 
 def enclose(mixture: ServiceMixture, t: float, *, width: float = 1e-15) -> tuple[float, float]:
