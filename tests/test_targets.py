@@ -306,6 +306,17 @@ def test_what_cannot_be_met_is_said(qwen: tq.Workload) -> None:
 
 
 def test_bad_input_is_refused_kindly(qwen: tq.Workload) -> None:
+    target = tq.MeanTarget(20.0)
+    with pytest.raises(tq.WorkloadError, match="one allocation"):
+        tq.largest_arrival_rate(qwen, target, tokens=np.ones((2, 5)))
+    with pytest.raises(tq.WorkloadError, match="accuracy is 'high'"):
+        tq.largest_arrival_rate(qwen, target, accuracy="high")  # type: ignore[arg-type]
+    with pytest.raises(tq.ThinkQueueError, match="No service takes any time"):
+        tq.largest_arrival_rate(qwen.replace(base_time=0.0), target, tokens=np.zeros(5))
+    with pytest.raises(tq.ThinkQueueError, match="no task type 5; the last is 4"):
+        tq.least_accuracy_weight(qwen, 5)
+    with pytest.raises(tq.WorkloadError, match="task must be a whole number"):
+        tq.least_accuracy_weight(qwen, -1)
     with pytest.raises(tq.ThinkQueueError, match="limit is 'short'"):
         tq.MeanTarget("short")  # type: ignore[arg-type]
     with pytest.raises(tq.ThinkQueueError, match=r"deadline has shape \(2,\)"):
@@ -326,3 +337,10 @@ def test_bad_input_is_refused_kindly(qwen: tq.Workload) -> None:
         tq.least_accuracy_weight(qwen.replace(max_tokens=[0.0] + [1e4] * 4), 0)
     with pytest.raises(tq.ThinkQueueError, match="all 0"):
         tq.slowest_decode(qwen, TAIL, tokens=np.zeros(5))
+
+
+def test_a_server_that_answers_at_once_has_a_largest_arrival_rate(qwen: tq.Workload) -> None:
+    instant, target = qwen.replace(base_time=0.0), tq.MeanTarget(20.0)
+    rate = tq.largest_arrival_rate(instant, target, accuracy=0.5)
+    at = tq.solve_target(instant.replace(arrival_rate=rate), target)
+    assert at.mean_accuracy == pytest.approx(0.5, abs=1e-3)

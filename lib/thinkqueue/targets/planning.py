@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.fifo import service_time, utilization
 from thinkqueue.grid import solve_grid
+from thinkqueue.parameters import LARGEST, check_count, one_number
 from thinkqueue.solve import solve
 from thinkqueue.targets.solve import solve_target
 from thinkqueue.targets.target import InfeasibleTargetError, Target
@@ -52,7 +53,7 @@ def largest_arrival_rate(
     InfeasibleTargetError
         If no arrival rate is small enough, because the services alone take too long.
     ThinkQueueError
-        If neither or both of ``tokens`` and ``accuracy`` are given.
+        If neither or both of ``tokens`` and ``accuracy`` are given, or if no service takes time.
 
     Notes
     -----
@@ -60,10 +61,13 @@ def largest_arrival_rate(
     ``accuracy`` and a tail target it rests on the local optima of :func:`solve_target`, hence is
     a rate at which the target surely can be met, and perhaps not quite the largest.
     """
-    fastest = 1 / float(workload.share @ workload.base_time + 1e-300)
+    mean = float(workload.share @ workload.base_time)
     if tokens is not None:
-        ell = tokens_array(workload, tokens)
-        fastest = 1 / float(workload.share @ service_time(workload, ell))
+        ell = tokens_array(workload, tokens, single=True)
+        mean = float(workload.share @ service_time(workload, ell))
+        if mean == 0:
+            raise ThinkQueueError("No service takes any time; no arrival rate is too large.")
+    fastest = 1 / max(mean, 1 / LARGEST)
     return _largest(
         lambda rate: workload.replace(arrival_rate=rate), fastest, target, tokens, accuracy
     )
@@ -102,7 +106,7 @@ def slowest_decode(
     """
     slowest = 1e6
     if tokens is not None:
-        ell = tokens_array(workload, tokens)
+        ell = tokens_array(workload, tokens, single=True)
         decode = float(workload.share @ (workload.time_per_token * ell))
         if decode == 0:
             raise ThinkQueueError("tokens are all 0; how fast they are decoded does not matter.")
@@ -144,7 +148,10 @@ def least_accuracy_weight(workload: Workload, task: str | int) -> float:
     """
     if isinstance(task, str) and task not in workload.names:
         raise ThinkQueueError(f"No task type is called {task!r}; there are {workload.names}.")
-    k = workload.names.index(task) if isinstance(task, str) else int(task)
+    k = workload.names.index(task) if isinstance(task, str) else task
+    check_count("task", k, least=0)
+    if k >= len(workload):
+        raise ThinkQueueError(f"There is no task type {k}; the last is {len(workload) - 1}.")
     value = float(workload.weight[k] * workload.gain[k] * workload.rate[k])
     if value == 0 or workload.max_tokens[k] == 0:
         raise ThinkQueueError(f"Tokens cannot help task type {workload.names[k]!r} at all.")
@@ -174,6 +181,8 @@ def _largest(
     """The largest number below a limit at which the changed workload still does what is asked."""
     if (tokens is None) == (accuracy is None):
         raise ThinkQueueError("Give either tokens (fixed budgets) or accuracy (a floor), not both.")
+    if accuracy is not None:
+        accuracy = one_number("accuracy", accuracy, least=0)
 
     @cache
     def reserve(number: float) -> float:
