@@ -113,3 +113,10 @@ def test_an_unstable_corner_has_no_bound() -> None:
 def test_whole_allocations_lose_nothing() -> None:
     w = plain_workload(5, 3)
     assert rounding_loss_bound(w, [1, 2, 3]) == 0.0
+
+
+@pytest.mark.parametrize("distance", [-1.0, np.nan, "half"])
+def test_a_distance_that_is_none_is_refused(distance):
+    w = plain_workload(1)
+    with pytest.raises(WorkloadError, match="distance is"):
+        rounding_loss_bound(w, np.full(5, 0.5), distance=distance)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable
 from thinkqueue.objective import gradient
+from thinkqueue.parameters import one_number
 from thinkqueue.whole_tokens.choices import Choices, Index, Menu
 from thinkqueue.workload import Workload, tokens_array
 
@@ -115,12 +116,15 @@ def rounding_loss_bound(workload: Workload, tokens: ArrayLike, *, distance: floa
     ------
     UnstableError
         If the allocation itself is.
+    WorkloadError
+        If ``distance`` is negative or no number.
 
     Notes
     -----
     Our own derivation. It holds for every allocation in the box, so for the best of its corners
     too.
     """
+    distance = one_number("distance", distance, least=0)
     ell = tokens_array(workload, tokens, single=True)
     slope = gradient(workload, ell)
     moves = ell != np.floor(ell)
