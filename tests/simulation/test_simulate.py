@@ -204,6 +204,7 @@ def test_very_many_types_need_no_object_each():
         ({"jobs": 10.5}, "jobs"),
         ({"replications": 0}, "replications"),
         ({"servers": -1}, "servers"),
+        ({"method": "batches"}, "method is 'batches'"),
         ({"seed": -1}, "seed"),
         ({"seed": "luck"}, "seed"),
         ({"half_width": -0.1}, "half_width"),

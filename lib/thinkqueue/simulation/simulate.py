@@ -193,6 +193,12 @@ def simulate(
     check_count("seed", seed, least=0)
     if half_width is not None:
         half_width = one_number("half_width", half_width, least=0)
+    if method not in (None, "regenerative cycles", "batch means"):
+        raise WorkloadError(
+            f'method is {method!r}; it must be "regenerative cycles" or "batch means".',
+            parameter="method",
+            value=method,
+        )
     check_levels(level, probabilities)
     service = one_allocation(workload, tokens, servers)
     deadline = _deadlines(deadlines, service)
