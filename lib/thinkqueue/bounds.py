@@ -158,7 +158,7 @@ def fixed_point_map(workload: Workload, tokens: ArrayLike) -> Array:
     .. math:: F_k(\ell) = \operatorname{clip}\Bigl(\frac{1}{b_k}
               \ln\frac{\alpha w_k A_k b_k}{c_k q_k(\ell)},\; 0,\; \ell_{\max,k}\Bigr).
 
-    The optimum is its only fixed point (arXiv:2601.10274; the clipping and the weights are ours).
+    The optimum is its only fixed point (arXiv:2601.10274).
 
     Parameters
     ----------
