@@ -282,6 +282,11 @@ def test_bad_input_is_refused_kindly() -> None:
             tq.waiting_time_tail(w, ell, no_time)  # type: ignore[arg-type]
     with pytest.raises(tq.WorkloadError, match=r"p is 'most'"):
         tq.system_time_quantile(w, ell, "most")  # type: ignore[arg-type]
+    for no_error in (0.0, -1.0, np.nan, "small"):
+        with pytest.raises(tq.WorkloadError, match="error is"):
+            tq.invert_waiting_time_tail(w, ell, 1.0, error=no_error)  # type: ignore[arg-type]
+    with pytest.raises(tq.WorkloadError, match="width is -1"):
+        tq.enclose_waiting_time_tail(w, ell, 1.0, width=-1.0)
     with pytest.raises(tq.ThinkQueueError, match="one time at a call"):
         tq.enclose_waiting_time_tail(w, ell, [1.0, 2.0])  # type: ignore[arg-type]
     many = plain_workload(1, types=20)

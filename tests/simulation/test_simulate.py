@@ -214,6 +214,9 @@ def test_very_many_types_need_no_object_each():
         ({"level": 1.0}, "level"),
         ({"probabilities": [0.5, 1.0]}, "probabilities"),
         ({"deadlines": [1.0, 2.0]}, "deadlines"),
+        ({"deadlines": "soon"}, "deadlines"),
+        ({"level": "high"}, "level"),
+        ({"probabilities": ["most"]}, "probabilities"),
         ({"discipline": tq.NonPreemptivePriority([0, 1])}, "order"),
     ],
 )

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from thinkqueue.disciplines import Discipline, Fifo
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.fifo import moments, refuse_unstable, service_time
-from thinkqueue.parameters import check_count, one_number
+from thinkqueue.parameters import check_count, floats, one_number
 from thinkqueue.simulation import estimates
 from thinkqueue.simulation.estimates import Estimate, Estimates
 from thinkqueue.workload import Workload, tokens_array
@@ -474,7 +474,7 @@ def check_levels(level: float, probabilities: Sequence[float] = ()) -> None:
         If one of them does not.
     """
     for name, value in (("level", level), *(("probabilities", p) for p in probabilities)):
-        if not 0 < value < 1:
+        if not 0 < one_number(name, value, least=-np.inf) < 1:
             raise WorkloadError(
                 f"{name} must lie between 0 and 1, both excluded; it is {value!r}.",
                 parameter=name,
@@ -483,7 +483,7 @@ def check_levels(level: float, probabilities: Sequence[float] = ()) -> None:
 
 
 def _deadlines(deadlines: ArrayLike | None, service: Array) -> Array:
-    values = np.asarray(np.inf if deadlines is None else deadlines, dtype=np.float64)
+    values = floats("deadlines", np.inf if deadlines is None else deadlines)
     if values.ndim > 1 or values.size not in (1, service.size) or not (values >= 0).all():
         raise WorkloadError(
             f"deadlines must be {service.size} times in seconds, none negative.",

@@ -24,7 +24,7 @@ from math import comb, factorial, pi
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.parameters import Array
+from thinkqueue.parameters import SMALLEST, Array, one_number
 from thinkqueue.waiting_time.bounds import bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
@@ -103,6 +103,7 @@ def invert(mixture: ServiceMixture, t: Array, *, waits: int = 1, error: float = 
     error : float, optional
         The truncation error aimed for.
     """
+    error = one_number("error", error, least=SMALLEST)
     asked = np.maximum(t, 0.0)
     if not len(mixture.service):
         return Inversion(np.where(t < 0, 1.0, 0.0), 0.0, 0, 0)

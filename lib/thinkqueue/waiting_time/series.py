@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.balls import above, below, import_flint
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.parameters import one_number
 from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
@@ -58,6 +59,7 @@ def enclose_waiting_time_tail(
     at = times_array(t)
     if at.ndim:
         raise ThinkQueueError(f"t has shape {at.shape}; enclose one time at a call.")
+    width = one_number("width", width, least=0)
     return enclose(ServiceMixture.of(workload, tokens), float(at), width=width)
 
 
