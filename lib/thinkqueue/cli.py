@@ -19,7 +19,6 @@ BAD_INPUT, INFEASIBLE, NOT_CONVERGED = 2, 3, 1
 MOST_ROWS = 20
 
 app = typer.Typer(
-    help="How many thinking tokens should each type of query get?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +37,11 @@ AccuracyWeight = Annotated[
 
 @app.callback()
 def main() -> None:
-    """How many thinking tokens should each type of query get?"""
+    """How many thinking tokens should each type of query get?
+
+    Exit status: 0 if all went well, 1 if a solver did not converge, 2 for bad input, 3 if no
+    allocation is stable.
+    """
 
 
 @app.command()
