@@ -39,8 +39,7 @@ AccuracyWeight = Annotated[
 def main() -> None:
     """How many thinking tokens should each type of query get?
 
-    Exit status: 0 if all went well, 1 if a solver did not converge, 2 for bad input, 3 if no
-    allocation is stable.
+    Exit status: 0 well, 1 not converged, 2 bad input, 3 no stable allocation.
     """
 
 
