@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.errors import WorkloadError
 from thinkqueue.fifo import queue, refuse_unstable, total
+from thinkqueue.objective import answered_right
 from thinkqueue.parameters import FIELDS, Array, Grid, check_ranges, floats, one_number
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
@@ -207,6 +208,6 @@ def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSol
 
 def _finish(grid: Grid, rows: NDArray[np.intp], result: GridSolution) -> None:
     block = select(grid, rows)
-    correct = block.baseline - block.gain * np.expm1(-block.rate * result.tokens[rows])
+    correct = answered_right(block, result.tokens[rows])
     result.mean_accuracy[rows] = total(block.weight * block.share, correct)[:, 0]
     result.upper_bound[rows] = result.objective[rows] + result.gap[rows]

@@ -19,6 +19,20 @@ from thinkqueue.parameters import Array, Parameters
 from thinkqueue.workload import Workload, tokens_array
 
 
+def answered_right(parameters: Parameters, tokens: Array) -> Array:
+    r"""Return :math:`D_k + A_k(1 - e^{-b_k\ell_k})` at tokens that are already checked.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        A workload, or arrays that broadcast like one.
+    tokens : ndarray, (..., N)
+        Thinking tokens of each type.
+    """
+    p = parameters
+    return np.asarray(p.baseline - p.gain * np.expm1(-p.rate * tokens))
+
+
 def accuracy(workload: Workload, tokens: ArrayLike) -> Array:
     r"""Return the accuracy of each type, :math:`p_k(\ell_k) = D_k + A_k(1 - e^{-b_k\ell_k})`.
 
@@ -33,8 +47,7 @@ def accuracy(workload: Workload, tokens: ArrayLike) -> Array:
     -------
     ndarray, (..., N)
     """
-    ell = tokens_array(workload, tokens)
-    return np.asarray(workload.baseline - workload.gain * np.expm1(-workload.rate * ell))
+    return answered_right(workload, tokens_array(workload, tokens))
 
 
 def mean_accuracy(workload: Workload, tokens: ArrayLike) -> Array:

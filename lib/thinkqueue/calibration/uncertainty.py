@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.fifo import Queue, queue
 from thinkqueue.grid import solve_grid
-from thinkqueue.objective import price
+from thinkqueue.objective import answered_right, price
 from thinkqueue.parameters import Array, Grid
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import solve
@@ -208,7 +208,7 @@ def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
         tokens = moved
     reached = look.gap <= gap * max(1.0, abs(look.objective))
     tokens.flags.writeable = False
-    accuracy = grid.baseline - grid.gain * np.expm1(-grid.rate * tokens)
+    accuracy = answered_right(grid, tokens)
     solution = Solution(
         tokens=tokens,
         objective=look.objective,
@@ -258,7 +258,7 @@ def _look(grid: Grid, tokens: Array) -> _Look:
 
 def _worth(grid: Grid, tokens: Array) -> Array:
     """Return α Σ w π p in every draw, (B,)."""
-    accuracy = grid.baseline - grid.gain * np.expm1(-grid.rate * tokens)
+    accuracy = answered_right(grid, tokens)
     return np.asarray(grid.accuracy_weight * (accuracy @ (grid.weight * grid.share)))
 
 
