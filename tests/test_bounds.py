@@ -9,7 +9,7 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue import UnstableError, Workload, WorkloadError
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 from workloads import hard_workload, hard_workloads, plain_workload, plain_workloads, stable_tokens
 
 Price = Callable[[Workload, Array], Array]

@@ -7,7 +7,7 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue import GridSolution, NotConvergedError, UnstableError, Workload, WorkloadError
-from thinkqueue.parameters import FIELDS
+from thinkqueue.workload import FIELDS
 from workloads import QWEN, hard_workloads, plain_workload, plain_workloads, rounding
 
 RECOMPUTED = ("utilization", "mean_system_time", "mean_accuracy")

@@ -12,7 +12,7 @@ import sympy
 
 import thinkqueue as tq
 from thinkqueue import Workload
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 from workloads import hard_workloads, plain_workload, plain_workloads, stable_tokens
 
 PARAMETERS = "pi A b D t c w"

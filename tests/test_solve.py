@@ -11,8 +11,9 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue import NotConvergedError, Solution, Status, UnstableError, WorkloadError
+from thinkqueue.arrays import Array
 from thinkqueue.bounds import Tangent, tangent
-from thinkqueue.parameters import Array, Parameters
+from thinkqueue.workload import Parameters
 from workloads import hard_workloads, plain_workload, plain_workloads, rounding, thinking_workloads
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thinkqueue as tq
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 from thinkqueue.targets.convex import best_at_decay_rate
 from thinkqueue.targets.solve import _caps, _climb, _largest_step
 from thinkqueue.waiting_time.inversion import invert

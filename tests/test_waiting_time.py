@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import thinkqueue as tq
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import solve

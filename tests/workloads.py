@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from thinkqueue import Solution, Workload, fixed_point_map
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 DATA = Path(__file__).parent.parent / "data"
 QWEN = DATA / "workloads" / "qwen3-8b.toml"

@@ -3,7 +3,6 @@
 The server is an M/G/1 queue; the model is that of E. Ozbas and M. Bastopcu, arXiv:2601.10274.
 """
 
-from thinkqueue.accuracy import Saturating
 from thinkqueue.bounds import (
     contraction_modulus,
     fixed_point_map,
@@ -18,22 +17,14 @@ from thinkqueue.calibration import (
     propagate,
     read_measurements,
 )
-from thinkqueue.certificate import Certificate, certify
-from thinkqueue.concavity_proof import ConvexityProof, prove_concavity
-from thinkqueue.disciplines import (
-    Fifo,
-    NonPreemptivePriority,
-    ProcessorSharing,
-    ShortestFirst,
-)
-from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
-from thinkqueue.fifo import (
+from thinkqueue.delay.fifo import (
     mean_system_time,
     mean_waiting_time,
     moments,
     service_time,
     utilization,
 )
+from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
 from thinkqueue.objective import (
     Curvature,
@@ -44,6 +35,8 @@ from thinkqueue.objective import (
     objective,
     queueing_price,
 )
+from thinkqueue.proofs.certificate import Certificate, certify
+from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
 from thinkqueue.regimes import Regime, fixed_point_regimes
 from thinkqueue.sensitivity import Sensitivity, sensitivity
 from thinkqueue.simulation import (
@@ -74,7 +67,6 @@ from thinkqueue.targets import (
     slowest_decode,
     solve_target,
 )
-from thinkqueue.task_type import TaskType
 from thinkqueue.waiting_time import (
     Inversion,
     TailBound,
@@ -94,7 +86,15 @@ from thinkqueue.whole_tokens import (
     rounding_loss_bound,
     solve_integer,
 )
-from thinkqueue.workload import Workload
+from thinkqueue.workload import (
+    Fifo,
+    NonPreemptivePriority,
+    ProcessorSharing,
+    Saturating,
+    ShortestFirst,
+    TaskType,
+    Workload,
+)
 
 __all__ = [
     "Calibration",

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array, total
+from thinkqueue.delay.fifo import Queue, queue, stable_queue
 from thinkqueue.errors import WorkloadError
-from thinkqueue.fifo import Queue, queue, stable_queue, total
 from thinkqueue.objective import objective, price
-from thinkqueue.parameters import Array, Parameters
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
 @dataclass(frozen=True)

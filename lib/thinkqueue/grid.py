@@ -7,13 +7,14 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thinkqueue.arrays import Array, total
+from thinkqueue.checks import floats, one_number
+from thinkqueue.delay.fifo import queue, refuse_unstable
 from thinkqueue.errors import WorkloadError
-from thinkqueue.fifo import queue, refuse_unstable, total
 from thinkqueue.objective import answered_right
-from thinkqueue.parameters import FIELDS, Array, Grid, check_ranges, floats, one_number
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import Workload
+from thinkqueue.workload import FIELDS, Grid, Workload, check_ranges
 
 BLOCK = 1 << 14
 """How many numbers an array of a block may have: what stays in a core's cache."""

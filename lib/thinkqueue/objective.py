@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.fifo import Queue, stable_queue
-from thinkqueue.parameters import Array, Parameters
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import Queue, stable_queue
+from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
 def answered_right(parameters: Parameters, tokens: Array) -> Array:

@@ -13,12 +13,13 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thinkqueue.arrays import Array
 from thinkqueue.bounds import Curves, modulus, tangent
-from thinkqueue.fifo import queue
+from thinkqueue.checks import check_count
+from thinkqueue.delay.fifo import queue
 from thinkqueue.grid import rows_of, select
-from thinkqueue.parameters import Array, Grid, check_count
 from thinkqueue.solvers.fixed_point import best_reply
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Grid, Workload
 
 MET, AT_REST = 1e-6, 1e-12
 """In units of 1/b: the two sides have met, or they no longer move."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.fifo import stable_queue
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import stable_queue
 from thinkqueue.objective import Curvature, curvature, gradient, mean_accuracy
-from thinkqueue.parameters import Array
 from thinkqueue.workload import Workload, tokens_array
 
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.fifo import queue
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import queue
 from thinkqueue.objective import objective
-from thinkqueue.parameters import Array, Parameters
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import Array
 
 
 class Status(Enum):

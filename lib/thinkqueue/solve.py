@@ -8,14 +8,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
 from thinkqueue.bounds import Tangent
+from thinkqueue.checks import check_count, one_number
+from thinkqueue.delay.fifo import queue, refuse_unstable, stable_queue
 from thinkqueue.errors import WorkloadError
-from thinkqueue.fifo import queue, refuse_unstable, stable_queue
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import Array, Parameters, check_count, one_number
 from thinkqueue.solution import NotConvergedError, Solution, Status, Step
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
 class Solver(Protocol):

@@ -81,7 +81,7 @@ def test_a_plain_build_is_never_stale(small_book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["lib/thinkqueue/fifo.py", "data/number.txt", "requirements.lock"]
+    "changed", ["lib/thinkqueue/delay/fifo.py", "data/number.txt", "requirements.lock"]
 )
 def test_outputs_are_dropped_when_what_they_depend_on_changes(
     small_book: Book, changed: str

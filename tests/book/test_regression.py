@@ -14,7 +14,7 @@ from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.layout import Book
 
 #: A formula of the library, and the same formula off by one part in twenty thousand.
-FORMULA = ("lib/thinkqueue/fifo.py", "/ (2 * self.y)", "/ (2.0001 * self.y)")
+FORMULA = ("lib/thinkqueue/delay/fifo.py", "/ (2 * self.y)", "/ (2.0001 * self.y)")
 RunBook = Callable[..., subprocess.CompletedProcess[str]]
 CHAPTER = "chapters/01_the_server_as_a_queue"
 

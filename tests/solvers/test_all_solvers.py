@@ -11,7 +11,7 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue import Solution, Status, Workload
-from thinkqueue.parameters import FIELDS
+from thinkqueue.workload import FIELDS
 from workloads import DATA, plain_workload, rounding, thinking_workloads
 
 SOLVERS = {

@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 import thinkqueue as tq
 from benchmarks.peers import conic, general
 from thinkqueue import Solution, Status, Workload
-from thinkqueue.parameters import FIELDS, Array
+from thinkqueue.arrays import Array
+from thinkqueue.workload import FIELDS
 from workloads import (
     hard_workload,
     hard_workloads,

@@ -18,12 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
+from thinkqueue.arrays import Array
 from thinkqueue.arrivals.statistics import ArrivalStatistics
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

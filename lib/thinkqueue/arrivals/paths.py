@@ -14,12 +14,9 @@ record is convex and piecewise linear in the tokens, with the slope
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 
 @compiled

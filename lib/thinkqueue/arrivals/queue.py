@@ -6,21 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import stdtrit
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
-from thinkqueue.fifo import mean_waiting_time, moments, service_time
+from thinkqueue.checks import check_count
+from thinkqueue.delay.fifo import mean_waiting_time, moments, service_time
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import Array, check_count
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_levels
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload, tokens_array
-
-Index = NDArray[np.int64]
 
 NEARLY_FULL = 1e-4
 

@@ -14,11 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
 from thinkqueue.arrivals.trace import Trace
-
-Array = NDArray[np.float64]
 
 FEWEST_WINDOWS = 30
 """No variance is estimated from fewer windows than this."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from thinkqueue.arrays import Array
 from thinkqueue.arrivals.markov import MarkovModulated, fit_markov_modulated
 from thinkqueue.arrivals.queue import (
     Budgets,
@@ -25,9 +26,8 @@ from thinkqueue.arrivals.queue import (
 )
 from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
-from thinkqueue.fifo import mean_waiting_time, utilization
+from thinkqueue.delay.fifo import mean_waiting_time, utilization
 from thinkqueue.files import write_atomically
-from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload
 

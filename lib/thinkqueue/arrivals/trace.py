@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
 from thinkqueue.errors import WorkloadError
-
-Array = NDArray[np.float64]
 
 TIME_COLUMNS = ("TIMESTAMP", "timestamp", "time", "arrival_time")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import bootstrap
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
 from thinkqueue.calibration.measurements import (
@@ -20,9 +21,9 @@ from thinkqueue.calibration.measurements import (
 from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
+from thinkqueue.checks import check_count
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.files import write_atomically
-from thinkqueue.parameters import Array, check_count
 from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:

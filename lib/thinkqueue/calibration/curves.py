@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.mixture import ramp_vertices, step_vertices
-from thinkqueue.parameters import Array
 
 Bounds = tuple[tuple[float, float], ...]
 

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
 from thinkqueue.objective import curvature
-from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload
 

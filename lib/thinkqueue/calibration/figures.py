@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import betaincinv
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
-from thinkqueue.parameters import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

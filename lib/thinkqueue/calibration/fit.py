@@ -16,9 +16,9 @@ from itertools import product
 import numpy as np
 from scipy.special import chdtrc
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import SATURATING, Curve
 from thinkqueue.calibration.mixture import log_likelihood, maximise_mixture
-from thinkqueue.parameters import Array
 
 _GRID = {0: 1, 1: 21, 2: 13}
 _STARTS = 3

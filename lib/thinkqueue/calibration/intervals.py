@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import CurveFit, bootstrap
 from thinkqueue.calibration.mixture import maximise_mixture
-from thinkqueue.parameters import Array
 
 _SHAPES = 41
 _ZOOMS = 4

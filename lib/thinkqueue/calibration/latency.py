@@ -14,8 +14,8 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import pdtrc, stdtr, stdtrit
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.intervals import Interval
-from thinkqueue.parameters import Array
 
 _HUBER = 1.345
 _BISQUARE = 4.685

@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import Array
 
 COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency")
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}

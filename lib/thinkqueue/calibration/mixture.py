@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 SMALLEST_PROBABILITY = 1e-12
 _TOLERANCE = 1e-11

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import CurveFit, covariance, fit_many
 from thinkqueue.calibration.intervals import Interval, profile_of_rate
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import Array
 
 _GRID = 161
 _SPREADS = np.geomspace(0.05, 2.0, 33)

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.fifo import Queue, queue
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import Queue, queue
 from thinkqueue.grid import solve_grid
 from thinkqueue.objective import answered_right, price
-from thinkqueue.parameters import Array, Grid
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import solve
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Grid, Workload, tokens_array
 
 _MOST_STEPS = 200
 _BISECTIONS = 60

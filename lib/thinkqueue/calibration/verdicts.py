@@ -14,6 +14,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.special import chdtrc
 
+from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import (
     CONSTANT,
     PARAMETRIC,
@@ -31,7 +32,6 @@ from thinkqueue.calibration.fit import (
     simulate_counts,
 )
 from thinkqueue.calibration.intervals import Interval, profile_intervals
-from thinkqueue.parameters import Array
 
 _HOPELESS = 1e-12
 REJECT_AT = {SATURATING.name: 0.05, ConcaveCurve.name: 0.025, MonotoneCurve.name: 0.025}

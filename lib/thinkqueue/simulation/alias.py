@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.streams import fraction, next_bits
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 FEWEST_COLUMNS = 256
 

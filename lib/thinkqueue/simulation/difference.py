@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from thinkqueue.checks import check_count
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import check_count
 from thinkqueue.simulation.estimates import Blocks, Estimate
 from thinkqueue.simulation.simulate import check_levels, one_allocation, progress_bar
 from thinkqueue.workload import Workload
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,11 @@ system empties, which keeps its precision however long the run is.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import Tally, pass_time, record, regenerate
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 # the columns of a heap of queries: what orders it, in which order they came, and when
 KEY, SERIAL, ARRIVAL = range(3)

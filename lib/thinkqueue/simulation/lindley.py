@@ -6,16 +6,11 @@ and nothing else, so a billion queries need no more memory than a thousand.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import BLOCK, QUERIES, Tally, close_block, pass_time, record
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 
 @compiled

@@ -14,16 +14,11 @@ first-order part would drown.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.alias import draw
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
 from thinkqueue.simulation.tally import BLOCK
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 # the sums of one block; system times of the two queues, their difference, slope and remainder
 QUERIES, SYSTEM_A, SYSTEM_B, DIFFERENCE, SLOPE, REMAINDER = range(6)

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from thinkqueue.disciplines import Discipline, Fifo, ProcessorSharing
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.alias import alias_table
 from thinkqueue.simulation.events import serve_by_rank, serve_shared
 from thinkqueue.simulation.lindley import serve
 from thinkqueue.simulation.sketch import BINS, packed, quantiles
 from thinkqueue.simulation.streams import State
 from thinkqueue.simulation.tally import RUNNING, Tally, empty_tally
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
+from thinkqueue.workload import Discipline, Fifo, ProcessorSharing
 
 BATCHES = 32
 """A run is cut into 32 to 63 batches; when there are 64, neighbours are joined."""

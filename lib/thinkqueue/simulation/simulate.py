@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.disciplines import Discipline, Fifo
+from thinkqueue.arrays import Array
+from thinkqueue.checks import check_count, floats, one_number
+from thinkqueue.delay.fifo import moments, refuse_unstable, service_time
 from thinkqueue.errors import ThinkQueueError, WorkloadError
-from thinkqueue.fifo import moments, refuse_unstable, service_time
-from thinkqueue.parameters import check_count, floats, one_number
 from thinkqueue.simulation import estimates
 from thinkqueue.simulation.estimates import Estimate, Estimates
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Discipline, Fifo, Workload, tokens_array
 
 if TYPE_CHECKING:
     from thinkqueue.simulation.replication import Batch, Replication
 
-Array = NDArray[np.float64]
 Method = Literal["regenerative cycles", "batch means"]
 
 PROBABILITIES = (0.5, 0.9, 0.95, 0.99)

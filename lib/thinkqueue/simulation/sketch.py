@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array
 from thinkqueue.simulation.compiled import compiled
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LOWEST, HIGHEST = -24, 40

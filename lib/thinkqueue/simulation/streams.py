@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array
 from thinkqueue.simulation.compiled import compiled
 
-Array = NDArray[np.float64]
 State = NDArray[np.uint64]
 
 LAYERS = 256

@@ -12,13 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled
 from thinkqueue.simulation.sketch import BINS, bin_of
-
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 BLOCK = 32
 """The fewest queries of a block: enough to make closing one cheap, few enough for many blocks."""

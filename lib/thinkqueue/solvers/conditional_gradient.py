@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from thinkqueue.arrays import Array, total
 from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.fifo import queue, total
-from thinkqueue.parameters import Array, Parameters
+from thinkqueue.delay.fifo import queue
 from thinkqueue.solution import Status
 from thinkqueue.solvers.fixed_point import best_reply
+from thinkqueue.workload import Parameters
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkqueue.arrays import Array
 from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.fifo import queue
-from thinkqueue.parameters import Array, Parameters, check_count
+from thinkqueue.checks import check_count
+from thinkqueue.delay.fifo import queue
 from thinkqueue.solution import Status
+from thinkqueue.workload import Parameters
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array, total
 from thinkqueue.bounds import Curves, Tangent, height, tangent
-from thinkqueue.fifo import queue, total
-from thinkqueue.parameters import FIELDS, Array, Grid, Parameters
+from thinkqueue.delay.fifo import queue
 from thinkqueue.solution import Status
+from thinkqueue.workload import FIELDS, Grid, Parameters
 
 T = TypeVar("T")
 

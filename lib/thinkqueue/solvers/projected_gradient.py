@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkqueue.arrays import Array, total
 from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.fifo import queue, total
-from thinkqueue.parameters import Array, Parameters
+from thinkqueue.delay.fifo import queue
 from thinkqueue.smoothness import bound_above
 from thinkqueue.solution import Status
+from thinkqueue.workload import Parameters
 
 RESOLUTION = 1e-14
 """Relative to J, what a comparison of two objectives in double precision is trusted to resolve."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+from thinkqueue.arrays import Array
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.parameters import Array
 from thinkqueue.workload import Workload
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from thinkqueue.checks import LARGEST, check_count, one_number
+from thinkqueue.delay.fifo import service_time, utilization
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.fifo import service_time, utilization
 from thinkqueue.grid import solve_grid
-from thinkqueue.parameters import LARGEST, check_count, one_number
 from thinkqueue.solve import solve
 from thinkqueue.targets.solve import solve_target
 from thinkqueue.targets.target import InfeasibleTargetError, Target

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq, minimize
 
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import mean_system_time, utilization
 from thinkqueue.errors import UnstableError, WorkloadError
-from thinkqueue.fifo import mean_system_time, utilization
 from thinkqueue.objective import gradient, mean_accuracy, objective
-from thinkqueue.parameters import Array
 from thinkqueue.solve import solve
 from thinkqueue.targets.convex import best_at_decay_rate
 from thinkqueue.targets.target import (

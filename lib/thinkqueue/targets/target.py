@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
+from thinkqueue.checks import floats
+from thinkqueue.delay.fifo import mean_system_time, service_time
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.fifo import mean_system_time, service_time
-from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from thinkqueue.arrays import Array
+from thinkqueue.checks import floats
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
+from thinkqueue.checks import floats
+from thinkqueue.delay.fifo import service_time
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.fifo import service_time
-from thinkqueue.parameters import Array, floats
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import TiltedTail, solve

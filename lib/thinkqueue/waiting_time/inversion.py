@@ -24,7 +24,8 @@ from math import comb, factorial, pi
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.parameters import SMALLEST, Array, one_number
+from thinkqueue.arrays import Array
+from thinkqueue.checks import SMALLEST, one_number
 from thinkqueue.waiting_time.bounds import bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload

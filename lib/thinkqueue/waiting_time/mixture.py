@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.fifo import stable_queue
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import stable_queue
 from thinkqueue.workload import Workload, tokens_array
 
 

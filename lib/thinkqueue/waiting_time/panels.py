@@ -9,7 +9,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 NODES: Final = 14
 """Gauss points in a panel; a function is held there by a polynomial of degree NODES."""

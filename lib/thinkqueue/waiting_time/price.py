@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.fifo import service_time
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
+from thinkqueue.delay.fifo import service_time
 from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 from thinkqueue.waiting_time.bounds import TailBound, bound_of
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.panels import INTEGRAL, INTEGRAL_AT_POINTS, NODES, POINTS, Panels

@@ -17,9 +17,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from thinkqueue.balls import above, below, import_flint
+from thinkqueue.checks import one_number
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.parameters import one_number
+from thinkqueue.proofs.balls import above, below, import_flint
 from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload

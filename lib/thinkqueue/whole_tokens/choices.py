@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import wrightomega
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.errors import WorkloadError
-from thinkqueue.parameters import Array
 from thinkqueue.workload import Workload
-
-Index = NDArray[np.int64]
 
 Menu = ArrayLike | Sequence[ArrayLike]
 """Allowed budgets: one list for all types, or a list for each."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkqueue.arrays import Index
 from thinkqueue.bounds import tangent
 from thinkqueue.solve import solve
 from thinkqueue.whole_tokens import load_search, tangent_search
-from thinkqueue.whole_tokens.choices import Choices, Index, Menu, blur
+from thinkqueue.whole_tokens.choices import Choices, Menu, blur
 from thinkqueue.whole_tokens.local_search import improve
 from thinkqueue.whole_tokens.rounding import round_index
 from thinkqueue.workload import Workload

@@ -35,9 +35,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.errors import WorkloadError
-from thinkqueue.parameters import Array
-from thinkqueue.whole_tokens.choices import Choices, Index, Menu, blur
+from thinkqueue.whole_tokens.choices import Choices, Menu, blur
 from thinkqueue.whole_tokens.rounding import round_index
 from thinkqueue.workload import Workload
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thinkqueue.whole_tokens.choices import Choices, Index
+from thinkqueue.arrays import Index
+from thinkqueue.whole_tokens.choices import Choices
 
 
 def improve(choices: Choices, index: Index, *, max_moves: int | None = None) -> Index:

@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Index
+from thinkqueue.checks import one_number
+from thinkqueue.delay.fifo import queue, refuse_unstable
 from thinkqueue.errors import WorkloadError
-from thinkqueue.fifo import queue, refuse_unstable
 from thinkqueue.objective import gradient
-from thinkqueue.parameters import one_number
-from thinkqueue.whole_tokens.choices import Choices, Index, Menu
+from thinkqueue.whole_tokens.choices import Choices, Menu
 from thinkqueue.workload import Workload, tokens_array
 
 How = Literal["nearest", "floor", "ceil"]

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thinkqueue.arrays import Array, Index
 from thinkqueue.bounds import Tangent
-from thinkqueue.parameters import Array
-from thinkqueue.whole_tokens.choices import Choices, Index, blur
+from thinkqueue.whole_tokens.choices import Choices, blur
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from thinkqueue import Workload
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 
 class Answer(Protocol):

@@ -6,7 +6,7 @@ import cvxpy as cp
 import numpy as np
 
 from thinkqueue import Workload
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 
 def natural(workload: Workload, seconds: float) -> Array:

@@ -15,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, minimize
 from scipy.sparse.linalg import LinearOperator
 
 from thinkqueue import Workload
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 CUT = 1e-4
 

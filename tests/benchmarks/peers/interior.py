@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 
 from thinkqueue import Workload
-from thinkqueue.parameters import Array
+from thinkqueue.arrays import Array
 
 CUT = 1e-6
 OPTIONS = {

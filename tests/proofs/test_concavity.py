@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flint import arb
 
-from thinkqueue.balls import above, below
-from thinkqueue.concavity_proof import (
+from thinkqueue.errors import UnstableError, WorkloadError
+from thinkqueue.proofs.balls import above, below
+from thinkqueue.proofs.concavity import (
     prove_concavity,
     prove_for_every_workload,
     prove_positive_definite,
@@ -15,7 +16,6 @@ from thinkqueue.concavity_proof import (
     scaled_hessian,
     tokens_at,
 )
-from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.workload import Workload
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thinkqueue.accuracy import Saturating
 from thinkqueue.errors import WorkloadError
-from thinkqueue.task_type import DEFAULT_MAX_TOKENS, TaskType
+from thinkqueue.workload.accuracy import Saturating
+from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 
 
 def task_types(document: Mapping[str, Any]) -> list[TaskType]:

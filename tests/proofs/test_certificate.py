@@ -8,7 +8,7 @@ from mpmath import exp as mp_exp
 from mpmath import mp, mpf
 
 from thinkqueue import UnstableError, Workload, WorkloadError, certificate, gradient, solve
-from thinkqueue.certificate import certify
+from thinkqueue.proofs.certificate import certify
 from workloads import QWEN, hard_workload, plain_workload
 
 

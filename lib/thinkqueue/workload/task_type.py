@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thinkqueue.accuracy import Saturating
+from thinkqueue.workload.accuracy import Saturating
 
 DEFAULT_MAX_TOKENS = 32768
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import thinkqueue as tq
 from thinkqueue import Saturating, TaskType, ThinkQueueError, Workload, WorkloadError
-from thinkqueue.parameters import FIELDS, LARGEST, SMALLEST
-from thinkqueue.workload import tokens_array
+from thinkqueue.checks import LARGEST, SMALLEST
+from thinkqueue.workload import FIELDS, tokens_array
 from workloads import DATA, QWEN, hard_workloads, plain_workload
 
 GOOD = {

@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.balls import above, below, import_flint
+from thinkqueue.arrays import Array
 from thinkqueue.errors import UnstableError
-from thinkqueue.parameters import Array
+from thinkqueue.proofs.balls import above, below, import_flint
 from thinkqueue.workload import Workload, tokens_array
 
 if TYPE_CHECKING:

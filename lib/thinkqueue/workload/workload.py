@@ -13,12 +13,14 @@ import numpy as np
 import tomli_w
 from numpy.typing import ArrayLike
 
-from thinkqueue.accuracy import Saturating
+from thinkqueue.arrays import Array
+from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import write_atomically
-from thinkqueue.parameters import FIELDS, LARGEST, RANGES, Array, check_ranges, floats
-from thinkqueue.task_type import DEFAULT_MAX_TOKENS, TaskType
-from thinkqueue.workload_file import task_types
+from thinkqueue.workload.accuracy import Saturating
+from thinkqueue.workload.file import task_types
+from thinkqueue.workload.parameters import FIELDS, RANGES, check_ranges
+from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array, total
 from thinkqueue.errors import UnstableError
-from thinkqueue.parameters import Array, Parameters
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,6 @@ class Queue:
     def mean_system_time(self, arrival_rate: float | Array) -> Array:
         """E[T] = m + E[W], shape (..., 1)."""
         return np.asarray(self.m + self.mean_waiting_time(arrival_rate))
-
-
-def total(left: Array, right: Array) -> Array:
-    """Sum a product over the task types and keep the axis, so that the result broadcasts.
-
-    Parameters
-    ----------
-    left, right : ndarray, (..., N)
-        The factors; they broadcast.
-
-    Returns
-    -------
-    ndarray, (..., 1)
-    """
-    if left.ndim == right.ndim == 1:
-        return np.asarray(np.vecdot(left, right))[..., None]
-    return np.asarray(np.einsum("...k,...k->...", left, right))[..., None]
 
 
 def queue(parameters: Parameters, tokens: Array) -> Queue:

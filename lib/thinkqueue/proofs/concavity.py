@@ -32,16 +32,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from thinkqueue.balls import DOUBLE, above, below, import_flint
+from thinkqueue.arrays import Array
 from thinkqueue.errors import UnstableError, WorkloadError
+from thinkqueue.proofs.balls import DOUBLE, above, below, import_flint
 from thinkqueue.workload import Workload, tokens_array
 
 if TYPE_CHECKING:
     from flint import arb, arb_mat
 
-Array = NDArray[np.float64]
 
 Verdict = Literal["proven", "refuted", "undecided"]
 

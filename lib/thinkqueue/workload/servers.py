@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from thinkqueue.arrays import Array
 from thinkqueue.errors import WorkloadError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What an allocation costs in time, one kind of server a file."""
