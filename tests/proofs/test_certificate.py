@@ -7,7 +7,8 @@ import pytest
 from mpmath import exp as mp_exp
 from mpmath import mp, mpf
 
-from thinkqueue import UnstableError, Workload, WorkloadError, certificate, gradient, solve
+from thinkqueue import UnstableError, Workload, WorkloadError, gradient, solve
+from thinkqueue.proofs import certificate
 from thinkqueue.proofs.certificate import certify
 from workloads import QWEN, hard_workload, plain_workload
 
