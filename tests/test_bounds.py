@@ -77,7 +77,7 @@ def without_own_length(w: Workload, x: Array) -> Array:
 
 def without_the_half(w: Workload, x: Array) -> Array:
     """A wrong price: λ² M / y² for λ² M / (2 y²)."""
-    second, y = tq.moments(w, x)[1], 1 - tq.utilization(w, x)
+    second, y = tq.service_moments(w, x)[1], 1 - tq.utilization(w, x)
     return tq.queueing_price(w, x) + w.arrival_rate**2 * second / (2 * y**2)
 
 
@@ -216,7 +216,7 @@ def quotient_on_a_cube(modulus: Callable[[Workload, Array, Array], float]) -> fl
 
 def test_a_modulus_that_forgets_a_term_fails_that_check():
     def forgetful(w, low, high):
-        y, second = 1 - tq.utilization(w, high), tq.moments(w, high)[1]
+        y, second = 1 - tq.utilization(w, high), tq.service_moments(w, high)[1]
         u = float(w.share @ w.time_per_token)
         last = w.arrival_rate**3 * second * u / y**3
         lost = last / (w.rate * tq.queueing_price(w, low))

@@ -92,7 +92,7 @@ def own_time_only(w: Workload, x: Array) -> Array:
 
 def half_the_last_term(w: Workload, x: Array) -> Array:
     """A wrong gradient: λ² M / (4 y²) for λ² M / (2 y²)."""
-    second, y = tq.moments(w, x)[1], 1 - tq.utilization(w, x)
+    second, y = tq.service_moments(w, x)[1], 1 - tq.utilization(w, x)
     return tq.gradient(w, x) + w.share * w.time_per_token * w.arrival_rate**2 * second / (4 * y**2)
 
 
@@ -102,7 +102,7 @@ def test_a_wrong_gradient_fails_that_check(wrong):
 
 
 def curvature_error(
-    curvature: Callable[[Workload, Array], tq.Curvature], w: Workload, x: Array
+    curvature: Callable[[Workload, Array], tq.NegativeHessian], w: Workload, x: Array
 ) -> float:
     """Largest relative error of the matrix against central differences of the gradient."""
     matrix = curvature(w, x).dense()
@@ -121,13 +121,13 @@ def curvature_error(
 
 
 def test_curvature_is_the_derivative_of_the_gradient():
-    assert max(curvature_error(tq.curvature, w, x) for w, x in points(40, 6, 5)) < 1e-5
+    assert max(curvature_error(tq.negative_hessian, w, x) for w, x in points(40, 6, 5)) < 1e-5
 
 
 def test_a_curvature_without_its_rank_two_part_fails_that_check():
     def separable(w, x):
-        whole = tq.curvature(w, x)
-        return tq.Curvature(whole.diagonal, whole.basis, np.zeros((2, 2)))
+        whole = tq.negative_hessian(w, x)
+        return tq.NegativeHessian(whole.diagonal, whole.basis, np.zeros((2, 2)))
 
     assert max(curvature_error(separable, w, x) for w, x in points(40, 6, 5)) > 1e-2
 
@@ -166,7 +166,7 @@ def test_value_gradient_and_curvature_are_those_of_sympy():
         np.testing.assert_allclose(tq.objective(w, x), value, rtol=1e-11)
         cost = w.share * w.time_per_token * tq.queueing_price(w, x)
         assert (np.abs(tq.gradient(w, x) - slopes) <= 1e-11 * cost + 1e-11 * np.abs(slopes)).all()
-        np.testing.assert_allclose(tq.curvature(w, x).dense(), hessian, rtol=1e-10)
+        np.testing.assert_allclose(tq.negative_hessian(w, x).dense(), hessian, rtol=1e-10)
 
 
 @pytest.mark.parametrize("types", [1, 2, 3])
@@ -200,7 +200,7 @@ def test_determinant_and_gram_identities_hold_in_symbols(types):
 
 def time_hessian(w: Workload, x: Array) -> Array:
     """∇²E[T] alone: the curvature with nothing to win."""
-    return tq.curvature(w.replace(accuracy_weight=0.0), x).dense()
+    return tq.negative_hessian(w.replace(accuracy_weight=0.0), x).dense()
 
 
 def test_determinant_and_gram_identities_hold_in_numbers():
@@ -236,7 +236,7 @@ def test_a_modulus_without_its_denominator_fails_that_check():
 
 def test_modulus_bounds_the_curvature_of_j_as_well():
     for w, x in points(50, 6, 9):
-        smallest = np.linalg.eigvalsh(tq.curvature(w, x).dense())[0]
+        smallest = np.linalg.eigvalsh(tq.negative_hessian(w, x).dense())[0]
         assert smallest >= tq.strong_concavity_modulus(w, x)
 
 
@@ -247,7 +247,7 @@ def test_modulus_bounds_the_curvature_of_j_as_well():
 def test_structured_product_and_solve_are_those_of_the_dense_matrix(types):
     g = np.random.default_rng(types)
     for w, x in points(10, types, 10):
-        structured = tq.curvature(w, x)
+        structured = tq.negative_hessian(w, x)
         dense = structured.dense()
         np.testing.assert_allclose(dense, dense.T)
         d, block = g.normal(size=types), g.normal(size=(types, 3))
@@ -264,7 +264,7 @@ def test_structured_product_and_solve_are_those_of_the_dense_matrix(types):
 
 def test_a_million_types_never_make_a_square_matrix():
     w = plain_workload(1, 10**6)
-    structured = tq.curvature(w, np.zeros(10**6))
+    structured = tq.negative_hessian(w, np.zeros(10**6))
     d = np.ones(10**6)
     back = structured.solve(structured @ d)
     np.testing.assert_allclose(back, d, rtol=1e-8)

@@ -37,7 +37,7 @@ def test_derivatives_match_finite_differences(seed: int, parameter: str) -> None
     if not steady(workload, best.tokens):
         workload = workload.replace(accuracy_weight=1.1 * workload.accuracy_weight)
         best = optimum(workload)
-    move = tq.sensitivity(workload, best.tokens)
+    move = tq.sensitivity(workload, best)
     tokens = getattr(move, f"tokens_by_{parameter}")
     expected = central(workload, parameter, "tokens")
     assert tokens == pytest.approx(expected, rel=1e-3, abs=1e-3 * np.abs(expected).max() + 1e-12)
@@ -47,7 +47,7 @@ def test_derivatives_match_finite_differences(seed: int, parameter: str) -> None
 
 def test_a_wrong_derivative_would_be_noticed() -> None:
     workload = plain_workload(np.random.default_rng(0), 6)
-    move = tq.sensitivity(workload, optimum(workload).tokens)
+    move = tq.sensitivity(workload, optimum(workload))
     expected = central(workload, "arrival_rate", "tokens")
     assert 1.01 * move.tokens_by_arrival_rate != pytest.approx(expected, rel=1e-3)
 
@@ -59,7 +59,7 @@ def test_the_price_of_a_cap_is_what_a_token_more_would_bring() -> None:
     caps = workload.max_tokens.copy()
     caps[k] = free.tokens[k] / 2
     capped = workload.replace(max_tokens=caps)
-    price = tq.sensitivity(capped, optimum(capped).tokens).cap_price
+    price = tq.sensitivity(capped, optimum(capped)).cap_price
     caps[k] += 0.01
     gain = optimum(workload.replace(max_tokens=caps)).objective - optimum(capped).objective
     assert price[k] == pytest.approx(gain / 0.01, rel=1e-3)
@@ -70,10 +70,10 @@ def test_the_price_of_a_cap_is_what_a_token_more_would_bring() -> None:
 def test_the_price_of_load_is_what_a_busier_server_loses() -> None:
     workload = plain_workload(np.random.default_rng(4), 6)
     best = optimum(workload)
-    m, second = tq.moments(workload, best.tokens)
+    m, second = tq.service_moments(workload, best.tokens)
     y, h = 1 - best.utilization, 1e-7
     lost = workload.arrival_rate * second / 2 * (1 / (y - h) - 1 / y) / h
-    assert tq.sensitivity(workload, best.tokens).load_price == pytest.approx(float(lost), rel=1e-4)
+    assert tq.sensitivity(workload, best).load_price == pytest.approx(float(lost), rel=1e-4)
     assert m > 0
 
 
@@ -96,8 +96,8 @@ def test_a_type_without_queries_does_not_disturb_the_others() -> None:
         arrival_rate=workload.arrival_rate,
         accuracy_weight=workload.accuracy_weight,
     )
-    alone = tq.sensitivity(workload, optimum(workload).tokens)
-    beside = tq.sensitivity(wider, optimum(wider).tokens)
+    alone = tq.sensitivity(workload, optimum(workload))
+    beside = tq.sensitivity(wider, optimum(wider))
     assert beside.tokens_by_arrival_rate[:-1] == pytest.approx(
         alone.tokens_by_arrival_rate, rel=1e-6
     )

@@ -47,7 +47,7 @@ def test_bounds_hold_wherever_a_climb_can_lead(seed: int) -> None:
     bound = tq.curvature_bound(workload, start)
     for point in superlevel_points(workload, start, rng):
         assert 1 - tq.utilization(workload, point) >= bound.margin * (1 - 1e-9)
-        hessian = tq.curvature(workload, point).dense()
+        hessian = tq.negative_hessian(workload, point).dense()
         assert np.linalg.eigvalsh(hessian)[-1] <= bound.lipschitz * (1 + 1e-9)
         diagonal = workload.share * bound.per_share
         scaled = hessian / np.sqrt(np.outer(diagonal, diagonal))
@@ -61,9 +61,10 @@ def test_a_bound_from_the_start_alone_would_fail() -> None:
         rng = np.random.default_rng(seed)
         workload = plain_workload(rng, int(rng.integers(1, 9)))
         start = np.zeros(len(workload))
-        careless = np.linalg.eigvalsh(tq.curvature(workload, start).dense())[-1]
+        careless = np.linalg.eigvalsh(tq.negative_hessian(workload, start).dense())[-1]
         broken += any(
-            np.linalg.eigvalsh(tq.curvature(workload, point).dense())[-1] > careless * (1 + 1e-6)
+            np.linalg.eigvalsh(tq.negative_hessian(workload, point).dense())[-1]
+            > careless * (1 + 1e-6)
             for point in superlevel_points(workload, start, rng, rays=2)
         )
     assert broken > len(SEEDS) / 4
@@ -72,7 +73,7 @@ def test_a_bound_from_the_start_alone_would_fail() -> None:
 def test_bound_is_tight_for_one_type_on_an_idle_server() -> None:
     workload = plain_workload(np.random.default_rng(1), 1).replace(arrival_rate=1e-9)
     start = np.zeros(1)
-    seen = float(tq.curvature(workload, start).dense()[0, 0])
+    seen = float(tq.negative_hessian(workload, start).dense()[0, 0])
     assert tq.curvature_bound(workload, start).lipschitz == pytest.approx(seen, rel=1e-3)
 
 
@@ -114,9 +115,9 @@ def test_the_plain_step_keeps_its_promises(seed: int) -> None:
     last = None
     for n, look in zip(range(300), steps, strict=False):
         if last is not None:
-            gain = float(look.objective[0] - last.objective[0])
+            gain = float(look.objective - last.objective)
             moved = float(np.sum((look.tokens - last.tokens) ** 2))
             assert gain >= bound.lipschitz / 2 * moved - 1e-11 * abs(best.objective)
             promise = bound.lipschitz / (2 * n) * float(np.sum((best.tokens - start) ** 2))
-            assert best.objective - float(look.objective[0]) <= promise + 1e-9
+            assert best.objective - float(look.objective) <= promise + 1e-9
         last = look

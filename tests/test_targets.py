@@ -243,7 +243,7 @@ def test_neither_tail_is_convex() -> None:
 
 def test_largest_arrival_rate_has_a_closed_form_under_a_mean_cap(qwen: tq.Workload) -> None:
     ell = tq.solve(qwen).tokens
-    m, second = tq.moments(qwen, ell)
+    m, second = tq.service_moments(qwen, ell)
     limit = 40.0
     expected = 2 * (limit - m) / (second + 2 * m * (limit - m))
     found = tq.largest_arrival_rate(qwen, tq.MeanTarget(limit), tokens=ell)

@@ -17,21 +17,21 @@ from thinkqueue.calibration import (
     propagate,
     read_measurements,
 )
-from thinkqueue.delay.fifo import (
+from thinkqueue.delay import (
     mean_system_time,
     mean_waiting_time,
-    moments,
+    service_moments,
     service_time,
     utilization,
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
 from thinkqueue.objective import (
-    Curvature,
+    NegativeHessian,
     accuracy,
-    curvature,
     gradient,
     mean_accuracy,
+    negative_hessian,
     objective,
     queueing_price,
 )
@@ -102,7 +102,6 @@ __all__ = [
     "Certificate",
     "ConditionalGradient",
     "ConvexityProof",
-    "Curvature",
     "CurvatureBound",
     "Difference",
     "Estimate",
@@ -115,6 +114,7 @@ __all__ = [
     "Inversion",
     "MeanTarget",
     "MeasurementError",
+    "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
     "NotConvergedError",
@@ -145,7 +145,6 @@ __all__ = [
     "calibrate",
     "certify",
     "contraction_modulus",
-    "curvature",
     "curvature_bound",
     "enclose_waiting_time_tail",
     "fixed_point_map",
@@ -157,7 +156,7 @@ __all__ = [
     "mean_accuracy",
     "mean_system_time",
     "mean_waiting_time",
-    "moments",
+    "negative_hessian",
     "objective",
     "propagate",
     "prove_concavity",
@@ -166,6 +165,7 @@ __all__ = [
     "round_tokens",
     "rounding_loss_bound",
     "sensitivity",
+    "service_moments",
     "service_time",
     "simulate",
     "simulate_difference",

@@ -1,159 +1,101 @@
 r"""What is certain at an allocation: the tangent bound, and the constants of the two iterations.
 
-:math:`\mathbb{E}[T]` is convex, so its tangent at any stable :math:`\hat\ell` lies below it. What
+Where :math:`\mathbb{E}[T]` is convex its tangent at any stable :math:`\hat\ell` lies below it. What
 remains to be maximised, the accuracy minus a linear price, falls apart into one problem a type,
-each solved in closed form *by the fixed-point map itself*. Hence every evaluation of the map
-carries an upper bound on :math:`J^*` for free: it is a conditional-gradient step, and its duality
-gap is a certificate (our own derivation).
+each solved *by the fixed-point map itself*, in closed form where the curves saturate. Hence every
+evaluation of the map carries an upper bound on :math:`J^*` for free: it is a conditional-gradient
+step, and its duality gap is a certificate (our own derivation). The curves may be of any kind: the
+bound is valid for curves that are not concave too, but then it need not close.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, total
-from thinkqueue.delay.fifo import Queue, queue, stable_queue
+from thinkqueue.arrays import Array, Scalar, total
+from thinkqueue.delay.delay import State
+from thinkqueue.delay.fifo import queue, stable_queue
+from thinkqueue.delay.time import delay_of, flat, stable_state
 from thinkqueue.errors import WorkloadError
-from thinkqueue.objective import objective, price
+from thinkqueue.objective import Answers, objective, saturating
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
-@dataclass(frozen=True)
-class Tangent:
-    r"""Everything that one look at an allocation tells; scalars have shape (..., 1).
+class Tangent(NamedTuple):
+    r"""Everything that one look at an allocation tells.
+
+    Scalars are numbers for one workload, (..., 1) for many.
 
     Attributes
     ----------
     tokens : ndarray, (..., N)
         :math:`\hat\ell`, where the tangent touches.
-    queue : Queue
-        :math:`s, m, M, y` there.
-    cost : ndarray, (..., N)
-        :math:`c_k q_k`, the price of a token.
-    surplus : ndarray, (..., N)
-        :math:`u_k = \ln(\alpha w_k A_k b_k) - b_k\hat\ell_k - \ln(c_k q_k)`: how far, in units of
-        :math:`1/b_k`, the unclipped fixed-point step goes. A marginal token is worth
-        :math:`e^{u_k}` times its price.
+    state : State
+        Mean time, prices and slack there.
+    step : ndarray, (..., N)
+        :math:`F_k(\hat\ell) - \hat\ell_k`.
     slope : ndarray, (..., N)
-        :math:`c_k q_k (e^{u_k} - 1)`, the gradient of J per share.
-    scaled_step : ndarray, (..., N)
-        :math:`v_k = b_k (F_k(\hat\ell) - \hat\ell_k)`, which is :math:`u_k` unless it is clipped.
-    objective : ndarray, (..., 1)
+        The gradient of J per share, :math:`\alpha w_kp_k' - c_kq_k`.
+    bend : ndarray, (..., N)
+        The curvature of the accuracy part per share, see :class:`~thinkqueue.workload.Reply`.
+    objective : float or ndarray, (..., 1)
         :math:`J(\hat\ell)`.
-    gap : ndarray, (..., 1)
+    gap : float or ndarray, (..., 1)
         :math:`U(\hat\ell) - J(\hat\ell) \ge 0`, summed from terms none of which is negative.
     """
 
     tokens: Array
-    queue: Queue
-    cost: Array
-    surplus: Array
+    state: State
+    step: Array
     slope: Array
-    scaled_step: Array
-    objective: Array
-    gap: Array
+    bend: Array
+    objective: Scalar
+    gap: Scalar
+
+    def reply(self, caps: Array) -> Array:
+        r"""Return :math:`F(\hat\ell)`, the best budgets at the prices of these.
+
+        Parameters
+        ----------
+        caps : ndarray, (..., N)
+            The largest budgets allowed.
+        """
+        return np.minimum(np.maximum(self.tokens + self.step, 0), caps)
 
 
-@dataclass(frozen=True)
-class Curves:
-    r"""What a solver needs of the accuracy curves and does not want to compute twice.
-
-    Attributes
-    ----------
-    log_value : ndarray, (..., N)
-        :math:`\ln(\alpha w_k A_k b_k)`; minus infinity where more tokens are worth nothing.
-    stake : ndarray, (..., N)
-        :math:`\alpha w_k \pi_k A_k`, what unlimited thinking adds to J.
-    idle_worth : ndarray, (..., 1)
-        :math:`\alpha \sum_k w_k \pi_k D_k`, what the answers without thinking add.
-    room : ndarray, (..., N)
-        :math:`b_k \ell_{\max,k}`.
-    share_over_rate : ndarray, (..., N)
-        :math:`\pi_k / b_k`.
-    """
-
-    log_value: Array
-    stake: Array
-    idle_worth: Array
-    room: Array
-    share_over_rate: Array
-
-    @classmethod
-    def of(cls, parameters: Parameters) -> Curves:
-        """Precompute for a workload, or for arrays that broadcast like one."""
-        p = parameters
-        worth = np.asarray(p.accuracy_weight * p.weight)
-        with np.errstate(divide="ignore"):
-            log_value = np.log(worth * p.gain) + np.log(p.rate)
-        return cls(
-            log_value=log_value,
-            stake=worth * p.share * p.gain,
-            idle_worth=total(worth * p.share, p.baseline),
-            room=p.rate * p.max_tokens,
-            share_over_rate=p.share / p.rate,
-        )
-
-
-def tangent(parameters: Parameters, tokens: Array, curves: Curves | None = None) -> Tangent:
+def tangent(problem: Parameters, tokens: Array, answers: Answers | None = None) -> Tangent:
     r"""Look at a stable allocation: prices, the map :math:`F`, and the gap of the tangent bound.
 
-    Type k adds :math:`\pi_k \frac{c_k q_k}{b_k}\bigl(e^{u_k}(1-e^{-v_k}) - v_k\bigr) \ge 0` to
-    the gap, which is :math:`\pi_k \frac{c_k q_k}{b_k}(e^{u_k} - 1 - u_k)` where nothing is clipped.
+    Type k adds :math:`\pi_k\max_x\,[\alpha w_k(p_k(x) - p_k(\hat\ell_k)) - c_kq_k(x -
+    \hat\ell_k)] \ge 0` to the gap.
 
     Parameters
     ----------
-    parameters : Parameters
+    problem : Parameters
         A workload, or arrays that broadcast like one.
     tokens : ndarray, (..., N)
-        Thinking tokens, checked and stable.
-    curves : Curves, optional
-        ``Curves.of(parameters)`` if it is at hand.
+        Thinking tokens, checked, within the caps, and stable.
+    answers : Answers, optional
+        ``Answers.of(problem)`` if it is at hand.
     """
-    p = parameters
-    curves = curves or Curves.of(p)
-    state = queue(p, tokens)
-    cost = price(p, state)
-    cost *= p.time_per_token
-    scaled = p.rate * tokens
-    surplus = curves.log_value - scaled
-    surplus -= np.log(cost)
-    slope = np.expm1(surplus)
-    slope *= cost
-    # F = clip(ℓ + u/b): the step v = b (F − ℓ) is u, cut where the budget meets 0 or its cap
-    v = np.minimum(np.maximum(surplus, -scaled), curves.room - scaled)
-    # e^u (1 − e^{−v}) − v, in the form that neither overflows nor cancels
-    terms = np.expm1(v)
-    terms *= np.exp(surplus - v)
-    terms -= v
-    terms *= cost
-    gap = np.maximum(total(terms, curves.share_over_rate), 0)
-    objective = height(p, curves, state, scaled)
-    return Tangent(tokens, state, cost, surplus, slope, v, objective, gap)
-
-
-def height(p: Parameters, curves: Curves, state: Queue, scaled: Array) -> Array:
-    r"""Return J, shape (..., 1), from parts that are at hand.
-
-    Parameters
-    ----------
-    p : Parameters
-        A workload, or arrays that broadcast like one.
-    curves : Curves
-        ``Curves.of(p)``.
-    state : Queue
-        The queue at the allocation.
-    scaled : ndarray, (..., N)
-        :math:`b_k \ell_k`.
-    """
-    thinking = total(curves.stake, np.expm1(-scaled))
-    return np.asarray(curves.idle_worth - thinking - state.mean_system_time(p.arrival_rate))
+    answers = answers or Answers.of(problem)
+    state = answers.delay.at(problem, tokens)
+    reply, worth = answers.respond(tokens, state.price)
+    gap = total(problem.share, reply.gain)
+    gap = max(gap, 0.0) if isinstance(gap, float) else np.maximum(gap, 0)
+    return Tangent(tokens, state, reply.step, reply.slope, reply.bend, worth - state.time, gap)
 
 
 def fixed_point_map(workload: Workload, tokens: ArrayLike) -> Array:
     r"""Return the allocation that is best at the prices of this one.
+
+    .. math:: F_k(\ell) = \arg\max_{0\le x\le\ell_{\max,k}}
+              \bigl[\alpha w_k p_k(x) - c_k q_k(\ell)\,x\bigr],
+
+    which for saturating curves is
 
     .. math:: F_k(\ell) = \operatorname{clip}\Bigl(\frac{1}{b_k}
               \ln\frac{\alpha w_k A_k b_k}{c_k q_k(\ell)},\; 0,\; \ell_{\max,k}\Bigr).
@@ -177,8 +119,7 @@ def fixed_point_map(workload: Workload, tokens: ArrayLike) -> Array:
     UnstableError
         If :math:`\rho \ge 1` at ``tokens``.
     """
-    look = tangent(workload, _stable_tokens(workload, tokens))
-    return np.clip(look.tokens + look.scaled_step / workload.rate, 0, workload.max_tokens)
+    return tangent(workload, _stable_tokens(workload, tokens)).reply(workload.max_tokens)
 
 
 def upper_bound(workload: Workload, tokens: ArrayLike) -> Array:
@@ -205,14 +146,23 @@ def upper_bound(workload: Workload, tokens: ArrayLike) -> Array:
     ------
     UnstableError
         If :math:`\rho \ge 1` at ``tokens``.
+    WorkloadError
+        If the mean time of the workload's server is not convex.
 
     Notes
     -----
     Computed in floating point; :func:`thinkqueue.certify` makes it rigorous. Our own derivation.
     """
     ell = _stable_tokens(workload, tokens)
+    if not delay_of(workload.server).convex:
+        raise WorkloadError(
+            f"The mean time of {workload.server!r} is not convex in the tokens, so its tangents "
+            "bound nothing.",
+            parameter="server",
+            value=workload.server,
+        )
     # added to the very number that objective() gives, so that no rounding can turn the gap negative
-    return objective(workload, ell) + tangent(workload, ell).gap[..., 0]
+    return objective(workload, ell) + flat(tangent(workload, ell).gap, ell)
 
 
 def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) -> float:
@@ -269,10 +219,13 @@ def modulus(p: Parameters, low: Array, high: Array) -> Array:
         The corners of the boxes, both stable.
     """
     corner = queue(p, high)
-    c, pressure = p.time_per_token, p.arrival_rate / corner.y
-    u, v = total(p.share, c), total(p.share * c, corner.s)
+    c, pressure = p.service.moments(high).mean_slope, p.arrival_rate / corner.y
+    u = np.sum(p.share * c, axis=-1, keepdims=True)
+    v = np.sum(p.share * c * corner.s, axis=-1, keepdims=True)
     growth = pressure * c + pressure**2 * (corner.s * u + v) + pressure**3 * corner.M * u
-    ratio = growth / (p.rate * price(p, queue(p, low)))
+    start = queue(p, low)
+    calm = p.arrival_rate / start.y
+    ratio = growth / (saturating(p).rate * (1 + calm * start.s + calm**2 * start.M / 2))
     return np.asarray(ratio.max(axis=-1, keepdims=True))
 
 
@@ -308,5 +261,5 @@ def strong_concavity_modulus(workload: Workload, tokens: ArrayLike) -> Array:
 
 def _stable_tokens(workload: Workload, tokens: ArrayLike) -> Array:
     ell = tokens_array(workload, tokens, capped=True)
-    stable_queue(workload, ell)
+    stable_state(workload, ell)
     return ell

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.arrays import Array, total
+from thinkqueue.arrays import column, first, total
 from thinkqueue.checks import floats, one_number
-from thinkqueue.delay.fifo import queue, refuse_unstable
+from thinkqueue.delay.time import delay_of, refuse_unstable
 from thinkqueue.errors import WorkloadError
-from thinkqueue.objective import answered_right
+from thinkqueue.rows import pick
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import FIELDS, Grid, Workload, check_ranges
+from thinkqueue.workload import Affine, Grid, Saturating, Workload, check_ranges
+from thinkqueue.workload.parameters import CURVE, OWN, SCALARS, SERVICE
 
 BLOCK = 1 << 14
 """How many numbers an array of a block may have: what stays in a core's cache."""
@@ -70,14 +71,14 @@ def solve_grid(
         stable=np.ones(size, dtype=np.bool_),
     )
     height = max(1, BLOCK // types)
-    for first in range(0, size, height):
-        _solve_block(grid, np.arange(first, min(first + height, size)), gap, result)
+    for start in range(0, size, height):
+        _solve_block(grid, np.arange(start, min(start + height, size)), gap, result)
     if throw and not result.stable.all():
         worst = int(np.argmax(result.utilization))
-        rate = float(np.ravel(_pick(grid.arrival_rate, np.array([worst])))[0])
+        rate = first(pick(grid.arrival_rate, np.array([worst])))
         refuse_unstable(
             workload.replace(arrival_rate=rate),
-            float(result.utilization[worst]) / rate,
+            float(result.utilization[worst]),
             "in part of the grid even with no thinking tokens at all",
         )
     solution = GridSolution(
@@ -111,20 +112,22 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
     WorkloadError
         If a parameter is unknown or out of its range, or shapes do not broadcast.
     """
-    scalars = ("arrival_rate", "accuracy_weight")
+    own = [*OWN]
+    own += CURVE if isinstance(workload.curves, Saturating) else ()
+    own += SERVICE if isinstance(workload.service, Affine) else ()
     for name in parameters:
-        if name not in (*FIELDS, *scalars):
+        if name not in (*own, *SCALARS):
             raise WorkloadError(
-                f"A workload has no parameter {name!r}; it has {', '.join((*FIELDS, *scalars))}.",
+                f"A workload has no parameter {name!r}; it has {', '.join((*own, *SCALARS))}.",
                 parameter=name,
                 value=parameters[name],
             )
     values = {
         name: floats(name, parameters.get(name, getattr(workload, name)))
-        for name in (*FIELDS, *scalars)
+        for name in (*own, *SCALARS)
     }
-    values |= {name: values[name][..., None] for name in scalars}
-    for field in FIELDS:
+    values |= {name: values[name][..., None] for name in SCALARS}
+    for field in own:
         if field in parameters and values[field].shape[-1:] != (len(workload),):
             raise WorkloadError(
                 f"{field} has shape {values[field].shape}; its last axis must have one entry for "
@@ -139,19 +142,21 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
         raise WorkloadError(
             f"These shapes do not broadcast: {varied}.", parameter=next(iter(parameters))
         ) from None
-    check_ranges(Grid(**values), workload.name)
+    check_ranges(values, workload.name)
     rows = {
         name: value.reshape(1, -1)
         if value.size == value.shape[-1]
         else np.broadcast_to(value, (*shape, value.shape[-1])).reshape(-1, value.shape[-1])
         for name, value in values.items()
     }
-    return Grid(**rows), shape
-
-
-def _pick(value: float | Array, rows: NDArray[np.intp]) -> Array:
-    array = np.asarray(value)
-    return array if len(array) == 1 else array[rows]
+    curves, service = workload.curves, workload.service
+    grid = Grid(
+        **{name: rows[name] for name in (*OWN, *SCALARS)},
+        curves=Saturating(*(rows[f] for f in CURVE)) if "gain" in own else curves,
+        service=Affine(*(rows[f] for f in SERVICE)) if "base_time" in own else service,
+        server=workload.server,
+    )
+    return grid, shape
 
 
 def select(grid: Grid, rows: NDArray[np.intp]) -> Grid:
@@ -164,39 +169,39 @@ def select(grid: Grid, rows: NDArray[np.intp]) -> Grid:
     rows : ndarray of int
         Which ones.
     """
-    chosen = {f.name: np.asfortranarray(_pick(getattr(grid, f.name), rows)) for f in fields(grid)}
+    chosen = pick(grid, rows)
     # one parameter of full size, column by column: arrays made from it have a row for each
     # workload, and the workloads and not the few types are the inner loop of every operation
     full = np.empty((len(rows), grid.weight.shape[-1]), order="F")
-    full[:] = chosen["weight"]
-    return Grid(**(chosen | {"weight": full}))
+    full[:] = chosen.weight
+    return replace(chosen, weight=full)
 
 
 def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSolution) -> None:
     """Solve some rows, dropping those that are done whenever they are the half."""
     block = select(grid, rows)
-    idle = queue(block, np.zeros((len(rows), 1)))
-    stable = idle.y[:, 0] > 0
+    with np.errstate(all="ignore"):
+        idle = delay_of(grid.server).at(block, np.zeros(block.weight.shape))
+    stable = column(idle.slack) > 0
     dead = rows[~stable]
     result.stable[dead] = False
-    result.utilization[dead] = 1 - idle.y[~stable, 0]
+    result.utilization[dead] = 1 - column(idle.slack)[~stable]
     result.objective[dead] = result.upper_bound[dead] = -np.inf
     result.mean_system_time[dead] = np.inf
-    answers = np.broadcast_to(total(block.weight * block.share, block.baseline), (len(rows), 1))
-    result.mean_accuracy[dead] = answers[~stable, 0]
+    answers = total(block.weight * block.share, block.curves.value(np.zeros(block.weight.shape)))
+    result.mean_accuracy[dead] = column(answers)[~stable]
     rows, tokens = rows[stable], None
     result.gap[rows] = np.inf
     while rows.size:
         block = select(grid, rows)
         for step, look in enumerate(Newton().iterates(block, tokens)):
-            better = look.gap[:, 0] < result.gap[rows]
+            better = column(look.gap) < result.gap[rows]
             chosen = rows[better]
             result.tokens[chosen] = look.tokens[better]
-            result.objective[chosen] = look.objective[better, 0]
-            result.gap[chosen] = look.gap[better, 0]
-            result.utilization[chosen] = 1 - look.queue.y[better, 0]
-            time = look.queue.mean_system_time(block.arrival_rate)
-            result.mean_system_time[chosen] = time[better, 0]
+            result.objective[chosen] = column(look.objective)[better]
+            result.gap[chosen] = column(look.gap)[better]
+            result.utilization[chosen] = 1 - column(look.state.slack)[better]
+            result.mean_system_time[chosen] = column(look.state.time)[better]
             undone = result.gap[rows] > gap
             if 2 * int(undone.sum()) <= len(rows) or step == MAX_STEPS:
                 break
@@ -209,6 +214,6 @@ def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSol
 
 def _finish(grid: Grid, rows: NDArray[np.intp], result: GridSolution) -> None:
     block = select(grid, rows)
-    correct = answered_right(block, result.tokens[rows])
-    result.mean_accuracy[rows] = total(block.weight * block.share, correct)[:, 0]
+    correct = block.curves.value(result.tokens[rows])
+    result.mean_accuracy[rows] = column(total(block.weight * block.share, correct))
     result.upper_bound[rows] = result.objective[rows] + result.gap[rows]

@@ -2,39 +2,173 @@ r"""What is maximised: the worth of the answers minus the time they take.
 
 .. math:: J(\ell) = \alpha \sum_k w_k \pi_k p_k(\ell_k) - \mathbb{E}[T](\ell)
 
-Its negative curvature is the sum of a diagonal, which the accuracy curves and the service times
+Its negative Hessian is the sum of a diagonal, which the accuracy curves and the service times
 share, and a matrix of rank two, by which every type feels the tokens of every other one. It is
-never formed: see :class:`Curvature`.
+never formed: see :class:`NegativeHessian`.
 """
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array
-from thinkqueue.delay.fifo import Queue, stable_queue
-from thinkqueue.workload import Parameters, Workload, tokens_array
+from thinkqueue.arrays import Array, Scalar, first, total
+from thinkqueue.delay.time import delay_of, flat, stable_state
+from thinkqueue.errors import WorkloadError
+from thinkqueue.workload import Parameters, Reply, Saturating, Workload, tokens_array
 
 
-def answered_right(parameters: Parameters, tokens: Array) -> Array:
-    r"""Return :math:`D_k + A_k(1 - e^{-b_k\ell_k})` at tokens that are already checked.
+class Answers:
+    r"""What the answers are worth, :math:`\alpha\sum_k w_k\pi_kp_k`, and who gives them.
+
+    It holds what an iteration needs at every step and what does not change on the way.
 
     Parameters
     ----------
-    parameters : Parameters
+    problem : Parameters
         A workload, or arrays that broadcast like one.
-    tokens : ndarray, (..., N)
-        Thinking tokens of each type.
     """
-    p = parameters
-    return np.asarray(p.baseline - p.gain * np.expm1(-p.rate * tokens))
+
+    def __init__(self, problem: Parameters) -> None:
+        self.curves, self.share, self.cap = problem.curves, problem.share, problem.max_tokens
+        self.delay = delay_of(problem.server)
+        self.value = np.asarray(problem.accuracy_weight * problem.weight)
+        self.stake = self.value * self.share
+
+    @staticmethod
+    def of(problem: Parameters) -> Answers:
+        """Return the answers of a workload, in the form that suits its curves.
+
+        Parameters
+        ----------
+        problem : Parameters
+            A workload, or arrays that broadcast like one.
+        """
+        if type(problem.curves) is Saturating:
+            return SaturatingAnswers(problem)
+        return Answers(problem)
+
+    def worth(self, tokens: Array) -> Scalar:
+        """Return what all answers are worth, in s.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return total(self.stake, self.curves.value(tokens))
+
+    def respond(self, tokens: Array, price: Array) -> tuple[Reply, Scalar]:
+        """Return how the types answer prices, and what their answers are worth now.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens, within the caps.
+        price : ndarray, (..., N)
+            Seconds a token.
+        """
+        value, cap = (np.broadcast_to(x, price.shape) for x in (self.value, self.cap))
+        return self.curves.respond(value, price, tokens, cap), self.worth(tokens)
+
+
+class SaturatingAnswers(Answers):
+    r"""The same where all curves saturate: everything in closed form, and exact near the optimum.
+
+    With :math:`u_k = \ln(v_kA_kb_k) - b_k\ell_k - \ln(\text{price}_k)` a marginal token is worth
+    :math:`e^{u_k}` times its price, the fixed-point step is :math:`u_k/b_k`, cut where the budget
+    meets 0 or its cap (:math:`v_k`), and gains :math:`\frac{\text{price}_k}{b_k}
+    \bigl(e^{u_k}(1-e^{-v_k}) - v_k\bigr)`.
+
+    Parameters
+    ----------
+    problem : Parameters
+        A workload, or arrays that broadcast like one.
+    """
+
+    def __init__(self, problem: Parameters) -> None:
+        super().__init__(problem)
+        curves: Saturating = problem.curves  # type: ignore[assignment]
+        gain, self.rate = np.asarray(curves.gain), np.asarray(curves.rate)
+        with np.errstate(divide="ignore"):
+            self.log_value = np.log(self.value * gain) + np.log(self.rate)
+        self.stake_gain = self.stake * gain
+        self.idle = total(self.stake, np.asarray(curves.baseline))
+        self.room, self.width = self.rate * self.cap, 1 / self.rate
+
+    def worth(self, tokens: Array) -> Scalar:
+        """Return what all answers are worth, in s.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return self.idle - total(self.stake_gain, np.expm1(-self.rate * tokens))
+
+    def respond(self, tokens: Array, price: Array) -> tuple[Reply, Scalar]:
+        """Return how the types answer prices, and what their answers are worth now.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens, within the caps.
+        price : ndarray, (..., N)
+            Seconds a token.
+        """
+        least = -self.rate * tokens
+        u = self.log_value + least
+        u -= np.log(price)
+        u += TINY  # so that 0/0 below is 1
+        slope = np.expm1(u)
+        slope *= price
+        bend = slope / u
+        bend *= self.rate
+        v = np.minimum(np.maximum(u, least), self.room + least)
+        # e^u (1 − e^{−v}) − v, in the form that neither overflows nor cancels
+        gain = np.expm1(v)
+        u -= v
+        gain *= np.exp(u, out=u)
+        gain -= v
+        gain *= price
+        gain *= self.width
+        v *= self.width
+        worth = self.idle - total(self.stake_gain, np.expm1(least, out=least))
+        return Reply(v, gain, slope, bend), worth
+
+
+TINY = 1e-150
+"""Where a marginal token is worth exactly its price, its logarithm is this instead of 0."""
+
+
+def saturating(problem: Parameters) -> Saturating:
+    """Return the curves of a workload, or refuse it where they do not saturate exponentially.
+
+    Parameters
+    ----------
+    problem : Parameters
+        A workload, or arrays that broadcast like one.
+
+    Raises
+    ------
+    WorkloadError
+        If they are of another kind.
+    """
+    if not isinstance(problem.curves, Saturating):
+        raise WorkloadError(
+            f"This holds for saturating curves only; some of these are of another kind: "
+            f"{reprlib.repr(problem.curves)}.",
+            parameter="accuracy",
+            value=problem.curves,
+        )
+    return problem.curves
 
 
 def accuracy(workload: Workload, tokens: ArrayLike) -> Array:
-    r"""Return the accuracy of each type, :math:`p_k(\ell_k) = D_k + A_k(1 - e^{-b_k\ell_k})`.
+    r"""Return the accuracy of each type, :math:`p_k(\ell_k)`.
 
     Parameters
     ----------
@@ -47,7 +181,7 @@ def accuracy(workload: Workload, tokens: ArrayLike) -> Array:
     -------
     ndarray, (..., N)
     """
-    return answered_right(workload, tokens_array(workload, tokens))
+    return workload.curves.value(tokens_array(workload, tokens))
 
 
 def mean_accuracy(workload: Workload, tokens: ArrayLike) -> Array:
@@ -88,28 +222,15 @@ def objective(workload: Workload, tokens: ArrayLike) -> Array:
     UnstableError
         If :math:`\rho \ge 1`.
     """
-    time = stable_queue(workload, tokens).mean_system_time(workload.arrival_rate)[..., 0]
-    return workload.accuracy_weight * mean_accuracy(workload, tokens) - time
-
-
-def price(parameters: Parameters, state: Queue) -> Array:
-    r"""Return the queueing price :math:`q_k` at a stable state.
-
-    .. math:: q_k = 1 + \frac{\lambda s_k}{y} + \frac{\lambda^2 M}{2 y^2}
-
-    Parameters
-    ----------
-    parameters : Parameters
-        A workload, or arrays that broadcast like one.
-    state : Queue
-        Its queue at the allocation in question.
-    """
-    pressure = parameters.arrival_rate / state.y
-    return np.asarray((1 + pressure**2 * state.M / 2) + pressure * state.s)
+    ell = tokens_array(workload, tokens)
+    time = flat(stable_state(workload, ell).time, ell)
+    return workload.accuracy_weight * mean_accuracy(workload, ell) - time
 
 
 def queueing_price(workload: Workload, tokens: ArrayLike) -> Array:
     r"""Return the price of a second of service for each type, in seconds of mean system time.
+
+    First come, first served it is
 
     .. math:: q_k = 1 + \frac{\lambda s_k}{y} + \frac{\lambda^2 M}{2 y^2}, \qquad
               \frac{\partial\,\mathbb{E}[T]}{\partial \ell_k} = \pi_k c_k q_k.
@@ -132,14 +253,16 @@ def queueing_price(workload: Workload, tokens: ArrayLike) -> Array:
     UnstableError
         If :math:`\rho \ge 1`.
     """
-    return price(workload, stable_queue(workload, tokens))
+    ell = tokens_array(workload, tokens)
+    seconds = workload.service.moments(ell).mean_slope
+    return np.asarray(stable_state(workload, ell).price / seconds)
 
 
 def gradient(workload: Workload, tokens: ArrayLike) -> Array:
     r"""Return the derivatives of J, in seconds per token.
 
     .. math:: \frac{\partial J}{\partial \ell_k} =
-              \pi_k\bigl(\alpha w_k A_k b_k e^{-b_k\ell_k} - c_k q_k(\ell)\bigr).
+              \pi_k\bigl(\alpha w_k p_k'(\ell_k) - c_k q_k(\ell)\bigr).
 
     Parameters
     ----------
@@ -158,23 +281,23 @@ def gradient(workload: Workload, tokens: ArrayLike) -> Array:
         If :math:`\rho \ge 1`.
     """
     ell = tokens_array(workload, tokens)
-    value = workload.accuracy_weight * workload.weight * workload.gain * workload.rate
-    cost = workload.time_per_token * queueing_price(workload, ell)
-    return np.asarray(workload.share * (value * np.exp(-workload.rate * ell) - cost))
+    worth = workload.accuracy_weight * workload.weight * workload.curves.slope(ell)
+    return np.asarray(workload.share * (worth - stable_state(workload, ell).price))
 
 
 @dataclass(frozen=True)
-class Curvature:
+class NegativeHessian:
     r"""The negative Hessian of J, :math:`-\nabla^2 J = \operatorname{diag}(\delta) + B C B^\top`.
 
     Attributes
     ----------
     diagonal : ndarray, (N,)
-        :math:`\delta_k = \alpha w_k\pi_k A_k b_k^2 e^{-b_k\ell_k} + (\lambda/y)\,\pi_k c_k^2`.
+        :math:`\delta_k = -\alpha w_k\pi_k p_k'' + \pi_k h_k`.
     basis : ndarray, (N, 2)
-        :math:`B = [\pi c,\; \pi c s]`.
+        :math:`B = [\pi c,\; \pi h r]` in the letters of :class:`~thinkqueue.delay.TimeCurvature`;
+        first come, first served it is :math:`[\pi c,\; \tfrac{\lambda^2}{y^2}\pi c s]`.
     core : ndarray, (2, 2)
-        :math:`C`, with :math:`\lambda^3 M/y^3` and 0 on its diagonal, :math:`\lambda^2/y^2` off it.
+        :math:`C`, with :math:`\sum\pi hr^2 + \kappa` and 0 on its diagonal, 1 off it.
     """
 
     diagonal: Array
@@ -213,14 +336,16 @@ class Curvature:
         return np.asarray(np.diag(self.diagonal) + self.basis @ self.core @ self.basis.T)
 
 
-def curvature(workload: Workload, tokens: ArrayLike) -> Curvature:
+def negative_hessian(workload: Workload, tokens: ArrayLike) -> NegativeHessian:
     r"""Return the negative Hessian of J in its structured form.
+
+    First come, first served
 
     .. math:: \nabla^2 \mathbb{E}[T] = \frac{\lambda}{y}\operatorname{diag}(\pi c^2)
               + \frac{\lambda^2}{y^2}(uv^\top + vu^\top) + \frac{\lambda^3 M}{y^3} uu^\top,
               \qquad u = \pi c,\; v = \pi c s,
 
-    to which the accuracy curves add :math:`\operatorname{diag}(\alpha w\pi A b^2 e^{-b\ell})`.
+    to which the accuracy curves add :math:`\operatorname{diag}(-\alpha w\pi p'')`.
 
     Parameters
     ----------
@@ -235,13 +360,12 @@ def curvature(workload: Workload, tokens: ArrayLike) -> Curvature:
         If :math:`\rho \ge 1`.
     """
     ell = tokens_array(workload, tokens, single=True)
-    state = stable_queue(workload, ell)
-    pressure, second = float(workload.arrival_rate / state.y[0]), float(state.M[0])
-    share, rate, c = workload.share, workload.rate, workload.time_per_token
-    worth = workload.accuracy_weight * workload.weight * workload.gain
-    bend = worth * rate**2 * np.exp(-rate * ell)
-    return Curvature(
-        diagonal=share * (bend + pressure * c**2),
-        basis=np.stack([share * c, share * c * state.s], axis=1),
-        core=np.array([[pressure**3 * second, pressure**2], [pressure**2, 0.0]]),
+    state = stable_state(workload, ell)
+    own, cross, square, load, joint, _ = delay_of(workload.server).curvature(workload, state)
+    share, nothing = workload.share, np.zeros_like(ell)
+    bend = workload.accuracy_weight * workload.weight * workload.curves.bend(ell)
+    return NegativeHessian(
+        diagonal=share * (bend + own),
+        basis=np.stack([share * load, share * (cross + nothing)], axis=1),
+        core=np.array([[first(total(share, square + nothing) + joint), 1.0], [1.0, 0.0]]),
     )

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.arrays import Array
-from thinkqueue.bounds import Curves, modulus, tangent
+from thinkqueue.bounds import modulus, tangent
 from thinkqueue.checks import check_count
 from thinkqueue.delay.fifo import queue
+from thinkqueue.delay.time import only_fifo
 from thinkqueue.grid import rows_of, select
-from thinkqueue.solvers.fixed_point import best_reply
+from thinkqueue.objective import saturating
 from thinkqueue.workload import Grid, Workload
 
 MET, AT_REST = 1e-6, 1e-12
@@ -68,6 +69,8 @@ def fixed_point_regimes(
         If a value is out of its range.
     """
     check_count("steps", steps)
+    only_fifo(workload, "The map of regimes")
+    saturating(workload)
     grid, shape = rows_of(
         workload, {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
     )
@@ -85,10 +88,10 @@ def fixed_point_regimes(
             part, before = select(grid, rows), high
             low = _reply(part, high)
             high = _reply(part, low)
-            met = ((high - low) * part.rate < MET).all(axis=1)
+            met = ((high - low) * saturating(part).rate < MET).all(axis=1)
             kappa = modulus(part, np.zeros_like(start), start)[:, 0]
             regime[rows[met]] = np.where(kappa < 1, Regime.CONTRACTS, Regime.CONVERGES)[met]
-            at_rest = ((before - high) * part.rate < AT_REST).all(axis=1)
+            at_rest = ((before - high) * saturating(part).rate < AT_REST).all(axis=1)
             on = ~(met | at_rest)
             rows, low, high, start = rows[on], low[on], high[on], start[on]
             if not rows.size:
@@ -97,4 +100,4 @@ def fixed_point_regimes(
 
 
 def _reply(grid: Grid, tokens: Array) -> Array:
-    return best_reply(grid, tangent(grid, tokens, Curves.of(grid)))
+    return tangent(grid, tokens).reply(grid.max_tokens)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array
 from thinkqueue.delay.fifo import stable_queue
-from thinkqueue.objective import Curvature, curvature, gradient, mean_accuracy
+from thinkqueue.objective import NegativeHessian, gradient, mean_accuracy, negative_hessian
+from thinkqueue.solution import Solution
 from thinkqueue.workload import Workload, tokens_array
 
 
@@ -44,7 +45,7 @@ class Sensitivity:
     free: NDArray[np.bool_]
 
 
-def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
+def sensitivity(workload: Workload, solution: Solution) -> Sensitivity:
     r"""Differentiate the optimum with respect to the arrival rate and the worth of accuracy.
 
     The free types satisfy :math:`\partial J/\partial\ell_k = 0` whatever the parameters are, so
@@ -52,7 +53,7 @@ def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
 
     .. math:: \partial_\lambda\partial_k J = -\frac{\pi_k c_k}{y^2}
               \Bigl(s_k + \frac{\lambda M}{y}\Bigr), \qquad
-              \partial_\alpha\partial_k J = w_k\pi_k A_k b_k e^{-b_k\ell_k},
+              \partial_\alpha\partial_k J = w_k\pi_k p_k'(\ell_k),
 
     and by the envelope theorem :math:`\mathrm dJ^*/\mathrm d\lambda = -M/(2y^2)` and
     :math:`\mathrm dJ^*/\mathrm d\alpha = \sum_k w_k\pi_kp_k` (our own derivation).
@@ -61,8 +62,8 @@ def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
     ----------
     workload : Workload
         The workload.
-    tokens : array_like, (N,)
-        Its optimal allocation.
+    solution : Solution
+        Its optimum, as :func:`~thinkqueue.solve` returns it.
 
     Returns
     -------
@@ -72,17 +73,21 @@ def sensitivity(workload: Workload, tokens: ArrayLike) -> Sensitivity:
     Raises
     ------
     UnstableError
-        If :math:`\rho \ge 1` at ``tokens``.
+        If :math:`\rho \ge 1` at its tokens.
+    WorkloadError
+        If the workload's server is another than ``Fifo()``.
     """
-    ell = tokens_array(workload, tokens, capped=True, single=True)
-    state, bend = stable_queue(workload, ell), curvature(workload, ell)
+    ell = tokens_array(workload, solution.tokens, capped=True, single=True)
+    state, bend = stable_queue(workload, ell), negative_hessian(workload, ell)
     y, second = float(state.y[0]), float(state.M[0])
     free = (ell > 0) & (ell < workload.max_tokens) & (workload.share > 0)
-    marginal = workload.weight * workload.gain * workload.rate * np.exp(-workload.rate * ell)
+    marginal = workload.weight * workload.curves.slope(ell)
     crowding = workload.time_per_token / y**2 * (state.s + workload.arrival_rate * second / y)
     right = workload.share[:, None] * np.stack([-crowding, marginal], axis=1)
     moves = np.zeros((len(workload), 2))
-    moves[free] = Curvature(bend.diagonal[free], bend.basis[free], bend.core).solve(right[free])
+    moves[free] = NegativeHessian(bend.diagonal[free], bend.basis[free], bend.core).solve(
+        right[free]
+    )
     slope = gradient(workload, ell)
     return Sensitivity(
         tokens_by_arrival_rate=moves[:, 0],

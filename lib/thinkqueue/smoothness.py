@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, first
 from thinkqueue.delay.fifo import queue
-from thinkqueue.objective import objective
+from thinkqueue.delay.time import only_fifo
+from thinkqueue.objective import objective, saturating
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
@@ -90,9 +91,10 @@ def bound_above(p: Parameters, height: float) -> CurvatureBound:
     height : float
         A value that J takes, in s.
     """
-    rate, alpha = float(np.ravel(p.arrival_rate)[0]), float(np.ravel(p.accuracy_weight)[0])
+    only_fifo(p, "The bound on the curvature")
+    curves, rate, alpha = saturating(p), first(p.arrival_rate), first(p.accuracy_weight)
     idle, full = queue(p, np.zeros_like(p.share)), queue(p, p.max_tokens)
-    worth = alpha * float((p.weight * p.share) @ (p.gain + p.baseline))
+    worth = alpha * float((p.weight * p.share) @ (curves.gain + curves.baseline))
     reserve = max(worth - float(idle.m[0]) - height, 0.0)
     crowd = 1 + rate * reserve
     margins = [1 / (crowd + np.sqrt(crowd**2 - 1)), float(full.y[0])]
@@ -101,12 +103,13 @@ def bound_above(p: Parameters, height: float) -> CurvatureBound:
     margin = max(margins)
     pressure = rate / margin
     growth = min(2 * pressure * reserve, pressure**2 * float(full.M[0]))
-    u = p.share * p.time_per_token
-    bend = alpha * p.weight * p.gain * p.rate**2
-    widest = float((np.sqrt(p.share) * p.time_per_token).max())
+    c = p.service.moments(p.max_tokens).mean_slope
+    u = p.share * c
+    bend = alpha * p.weight * curves.gain * curves.rate**2
+    widest = float((np.sqrt(p.share) * c).max())
     return CurvatureBound(
         margin=margin,
         lipschitz=float((p.share * bend).max())
         + pressure * (widest + np.sqrt(growth) * float(np.linalg.norm(u))) ** 2,
-        per_share=bend + 2 * pressure * p.time_per_token * (p.time_per_token + growth * u.sum()),
+        per_share=bend + 2 * pressure * c * (c + growth * u.sum()),
     )

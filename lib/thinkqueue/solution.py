@@ -34,6 +34,15 @@ class Status(Enum):
         "ConditionalGradient() or Newton(), which stay inside."
     )
 
+    LOCAL = (
+        "A local optimum: some accuracy curves are not concave, so the bound is valid and need not "
+        "close; its gap is what a better allocation elsewhere could add at most."
+    )
+    NO_BOUND = (
+        "A local optimum without a bound: the mean time of this server is not convex in the "
+        "tokens, so its tangents prove nothing."
+    )
+
     def __repr__(self) -> str:
         return f"Status.{self.name}"
 

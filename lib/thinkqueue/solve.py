@@ -8,12 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, first, total
 from thinkqueue.bounds import Tangent
 from thinkqueue.checks import check_count, one_number
-from thinkqueue.delay.fifo import queue, refuse_unstable, stable_queue
+from thinkqueue.delay.time import delay_of, refuse_unstable, stable_state
 from thinkqueue.errors import WorkloadError
-from thinkqueue.objective import mean_accuracy
 from thinkqueue.solution import NotConvergedError, Solution, Status, Step
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import Parameters, Workload, tokens_array
@@ -23,13 +22,13 @@ class Solver(Protocol):
     """An iteration on stable allocations, each looked at by :func:`~thinkqueue.bounds.tangent`."""
 
     def iterates(
-        self, parameters: Parameters, tokens: Array | None = None
+        self, problem: Parameters, tokens: Array | None = None
     ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step; return why there is no next.
 
         Parameters
         ----------
-        parameters : Parameters
+        problem : Parameters
             The workload.
         tokens : ndarray, (N,), optional
             A stable start within the caps; the solver's own choice where not given.
@@ -91,22 +90,20 @@ def solve(
         )
     gap = one_number("gap", gap, least=0)
     check_count("max_steps", max_steps, least=0)
-    idle = queue(workload, np.zeros(len(workload)))
-    if not idle.y[0] > 0:
-        refuse_unstable(workload, float(idle.m[0]), "even with no thinking tokens at all")
     tokens = None
     if start is not None:
         tokens = tokens_array(workload, start, capped=True, single=True)
-        stable_queue(workload, tokens)
+        stable_state(workload, tokens)
 
     history: list[Step] = []
     iterates = solver.iterates(workload, tokens)
     status = Status.OUT_OF_STEPS
     best = look = next(iterates)
+    if not look.state.slack > 0:
+        where = "even with no thinking tokens at all"
+        refuse_unstable(workload, 1 - first(look.state.slack), where)
     while True:
-        history.append(
-            Step(float(look.objective[0]), float(look.gap[0]), 1 - float(look.queue.y[0]))
-        )
+        history.append(Step(first(look.objective), first(look.gap), 1 - first(look.state.slack)))
         if look.gap < best.gap:
             best = look
         if best.gap <= gap or len(history) > max_steps:
@@ -116,8 +113,12 @@ def solve(
         except StopIteration as stop:
             status = stop.value
             break
-    if best.gap <= gap * max(1.0, abs(float(best.objective[0]))):
+    if not delay_of(workload.server).convex:
+        status = Status.NO_BOUND
+    elif best.gap <= gap * max(1.0, abs(first(best.objective))):
         status = Status.CONVERGED
+    elif status is Status.STALLED and not workload.curves.concave:
+        status = Status.LOCAL
     elif status is Status.CONVERGED:
         status = Status.STALLED  # only the certificate may say that
     solution = _solution(workload, best, status, history)
@@ -131,7 +132,9 @@ def solve(
 
 
 def _solution(workload: Workload, best: Tangent, status: Status, history: list[Step]) -> Solution:
-    value, gap = float(best.objective[0]), float(best.gap[0])
+    value, gap = first(best.objective), first(best.gap)
+    if status is Status.NO_BOUND:
+        gap = np.inf
     tokens = np.array(best.tokens)
     tokens.flags.writeable = False
     return Solution(
@@ -139,9 +142,9 @@ def _solution(workload: Workload, best: Tangent, status: Status, history: list[S
         objective=value,
         upper_bound=value + gap,
         gap=gap,
-        utilization=1 - float(best.queue.y[0]),
-        mean_system_time=float(best.queue.mean_system_time(workload.arrival_rate)[0]),
-        mean_accuracy=float(mean_accuracy(workload, tokens)),
+        utilization=1 - first(best.state.slack),
+        mean_system_time=first(best.state.time),
+        mean_accuracy=first(total(workload.weight * workload.share, workload.curves.value(tokens))),
         steps=len(history) - 1,
         status=status,
         history=tuple(history),

@@ -47,7 +47,7 @@ def test_waiting_times_are_lindleys(bursty):
 
 
 def test_the_slope_is_the_finite_difference_and_lies_below_the_function(bursty):
-    service = float(tq.moments(WORKLOAD, BEST.tokens)[0])
+    service = float(tq.service_moments(WORKLOAD, BEST.tokens)[0])
     drawn = np.bincount(bursty.kinds.ravel(), minlength=5) / bursty.kinds.size
     _, slope = bursty.waiting(BEST.tokens)
     waiting_slope = slope - drawn * WORKLOAD.time_per_token

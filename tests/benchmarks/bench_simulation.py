@@ -25,7 +25,7 @@ WORKLOAD = tq.Workload.from_toml(Path(__file__).parents[2] / "data" / "workloads
 TOKENS = tq.solve(WORKLOAD).tokens
 SERVICE = [float(s) for s in tq.service_time(WORKLOAD, TOKENS)]
 SHARE = [float(p) for p in WORKLOAD.share]
-MEAN = float(tq.moments(WORKLOAD, TOKENS)[0])
+MEAN = float(tq.service_moments(WORKLOAD, TOKENS)[0])
 
 SPEED_LOADS = (0.43, 0.9)
 ROUNDS = 4

@@ -8,7 +8,6 @@ from thinkqueue.calibration.fit import fisher_information
 from thinkqueue.calibration.uncertainty import (
     Draws,
     best_on_average,
-    mean_curvature,
     propagate,
 )
 
@@ -77,26 +76,6 @@ def test_best_on_average_agrees_with_scipy_and_certifies_itself(times):
     assert -other.fun <= robust.upper_bound + 1e-9
     assert robust.objective == pytest.approx(-other.fun, abs=1e-6)
     assert robust.gap <= 1e-6
-
-
-def test_mean_curvature_agrees_with_differences():
-    draws, tokens = drawn(8, times=0.1), np.array([600.0, 900.0, 2000.0])
-    step = 5.0
-    numeric = np.zeros((3, 3))
-    for i in range(3):
-        for j in range(3):
-            a, b = step * np.eye(3)[i], step * np.eye(3)[j]
-            value = [draws.objective(tokens + s).mean() for s in (a + b, a - b, b - a, -a - b)]
-            numeric[i, j] = -(value[0] - value[1] - value[2] + value[3]) / (4 * step**2)
-    np.testing.assert_allclose(mean_curvature(draws, tokens), numeric, rtol=2e-3, atol=1e-9)
-
-
-def test_the_mean_objective_is_strictly_concave_where_every_draw_is_stable():
-    draws = drawn(30, times=0.1)
-    rng = np.random.default_rng(4)
-    for _ in range(50):
-        tokens = rng.uniform(0, [900, 1500, 2500])
-        assert np.linalg.eigvalsh(mean_curvature(draws, tokens)).min() > 0
 
 
 def test_best_on_average_beats_the_plug_in_on_average_and_regret_is_never_negative():

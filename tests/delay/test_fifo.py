@@ -83,7 +83,7 @@ def m_m_1_error(mean_waiting_time) -> float:
 
 def test_a_formula_that_forgets_the_variance_fails_that_check():
     def constant_service(w, tokens):
-        m = tq.moments(w, tokens)[0]
+        m = tq.service_moments(w, tokens)[0]
         return w.arrival_rate * m**2 / (2 * (1 - w.arrival_rate * m))
 
     assert m_m_1_error(tq.mean_waiting_time) < 1e-10
@@ -93,7 +93,7 @@ def test_a_formula_that_forgets_the_variance_fails_that_check():
 def test_two_point_service_has_the_moments_of_its_law():
     w = queue_of([1.0, 5.0], [0.75, 0.25], 0.1)
     law = stats.rv_discrete(values=([1, 5], [0.75, 0.25]))
-    m, second = tq.moments(w, [0, 0])
+    m, second = tq.service_moments(w, [0, 0])
     np.testing.assert_allclose([m, second], [law.mean(), law.mean() ** 2 + law.var()], rtol=1e-14)
 
 
@@ -151,7 +151,7 @@ def test_leading_axes_of_tokens_are_kept():
         tq.objective,
         tq.upper_bound,
         tq.strong_concavity_modulus,
-        lambda w, x: tq.moments(w, x)[1],
+        lambda w, x: tq.service_moments(w, x)[1],
     ):
         got = of(w, tokens)
         assert got.shape == (4, 2)
@@ -189,7 +189,13 @@ def test_one_unstable_allocation_among_many_is_found():
 
 def test_wrong_shapes_are_refused_by_every_function():
     w = plain_workload(6, 3)
-    for of in (tq.service_time, tq.moments, tq.mean_system_time, tq.utilization, tq.curvature):
+    for of in (
+        tq.service_time,
+        tq.service_moments,
+        tq.mean_system_time,
+        tq.utilization,
+        tq.negative_hessian,
+    ):
         with pytest.raises(WorkloadError, match=r"shape \(2,\)"):
             of(w, [1, 2])
 

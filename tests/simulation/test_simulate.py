@@ -13,7 +13,7 @@ door = importlib.import_module("thinkqueue.simulation.simulate")
 
 WORKLOAD = tq.Workload.from_toml(QWEN)
 TOKENS = tq.solve(WORKLOAD).tokens
-MEAN, SQUARE = (float(moment) for moment in tq.moments(WORKLOAD, TOKENS))
+MEAN, SQUARE = (float(moment) for moment in tq.service_moments(WORKLOAD, TOKENS))
 
 
 def at_load(load):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from thinkqueue import UnstableError, Workload, WorkloadError, objective, solve, utilization
+from thinkqueue.arrays import Array
 from thinkqueue.bounds import tangent
 from thinkqueue.whole_tokens import (
     load_bound,
@@ -16,7 +17,7 @@ from thinkqueue.whole_tokens import (
     solve_integer,
     tangent_search,
 )
-from thinkqueue.whole_tokens.choices import Choices, Menu
+from thinkqueue.whole_tokens.choices import Choices, Menu, blur
 from workloads import QWEN, hard_workload, plain_workload
 
 LEVELS = [0, 1024, 8192, 24576]
@@ -26,6 +27,12 @@ def brute_force(w: Workload, menu: Menu | None = None) -> float:
     choices = Choices.of(w, menu)
     every = np.array(list(itertools.product(*(range(n) for n in choices.count))))
     return float(choices.objective(every).max())
+
+
+def unresolved(w: Workload, menu: Menu | None, tokens: Array) -> float:
+    """What rounding may do to J there: sums over a batch are taken in another order."""
+    choices = Choices.of(w, menu)
+    return 1e-12 + 2 * blur(choices.magnitude(choices.position(tokens.astype(np.float64))))
 
 
 def small_case(seed: int) -> tuple[Workload, Menu | None]:
@@ -44,9 +51,10 @@ def test_brute_force_agrees(seed: int) -> None:
     best = brute_force(w, menu)
     found = solve_integer(w, menu=menu)
     assert found.proven
-    assert found.objective == pytest.approx(best, rel=1e-12, abs=1e-12)
-    assert found.objective <= best + found.gap
-    assert found.upper_bound >= best
+    room = unresolved(w, menu, found.tokens)
+    assert found.objective == pytest.approx(best, rel=1e-12, abs=room)
+    assert found.objective <= best + found.gap + room
+    assert found.upper_bound >= best - room
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -55,7 +63,8 @@ def test_the_search_by_load_agrees_on_its_own(seed: int) -> None:
     choices = Choices.of(w, menu)
     found = load_search.search(choices, 0 * choices.count, node_limit=10**6)
     assert found.proven
-    assert found.objective == pytest.approx(brute_force(w, menu), rel=1e-12, abs=1e-12)
+    room = unresolved(w, menu, choices.tokens(found.index))
+    assert found.objective == pytest.approx(brute_force(w, menu), rel=1e-12, abs=room)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -14,7 +14,7 @@ from thinkqueue.arrays import Array, Index
 from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.checks import check_count
-from thinkqueue.delay.fifo import mean_waiting_time, moments, service_time
+from thinkqueue.delay import mean_waiting_time, service_moments, service_time
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_levels
@@ -137,7 +137,7 @@ class Records:
         tokens : array_like, (N,)
             Thinking tokens of each type.
         """
-        return float(moments(self.workload, tokens)[0] + self.waiting(tokens)[0].mean())
+        return float(service_moments(self.workload, tokens)[0] + self.waiting(tokens)[0].mean())
 
     def objective(self, tokens: ArrayLike) -> float:
         """Return J with the mean system time of these records, in s.
@@ -168,7 +168,7 @@ class Records:
 
         def time(tokens: Array) -> tuple[float, Array]:
             waiting, slope = self.waiting(tokens)
-            service = float(moments(w, tokens)[0])
+            service = float(service_moments(w, tokens)[0])
             return service + waiting.mean(), slope + (w.share - drawn) * w.time_per_token
 
         return maximise(w, time, start)
@@ -265,7 +265,7 @@ def corrected_waiting_time(workload: Workload, tokens: ArrayLike, variability: f
     variability : float
         v, not negative.
     """
-    m = float(moments(workload, tokens)[0])
+    m = float(service_moments(workload, tokens)[0])
     extra = workload.arrival_rate * (variability - 1) * m**2
     return float(mean_waiting_time(workload, tokens)) + extra / (
         2 * (1 - workload.arrival_rate * m)
@@ -289,7 +289,7 @@ def solve_corrected(workload: Workload, variability: float) -> Budgets:
 
     def time(tokens: Array) -> tuple[float, Array]:
         s = service_time(w, tokens)
-        m, second = (float(moment) for moment in moments(w, tokens))
+        m, second = (float(moment) for moment in service_moments(w, tokens))
         y, top = 1 - w.arrival_rate * m, second + (variability - 1) * m**2
         # 1/y goes on along its tangent below NEARLY_FULL, so that a long step of the search finds
         # a large number there and not infinity
@@ -313,7 +313,7 @@ def fitted_variability(records: Records, tokens: ArrayLike) -> float:
         The allocation to measure at.
     """
     w = records.workload
-    m = float(moments(w, tokens)[0])
+    m = float(service_moments(w, tokens)[0])
     measured = float(records.waiting(tokens)[0].mean())
     poisson = float(mean_waiting_time(w, tokens))
     y = 1 - w.arrival_rate * m

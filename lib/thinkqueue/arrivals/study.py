@@ -26,7 +26,7 @@ from thinkqueue.arrivals.queue import (
 )
 from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
-from thinkqueue.delay.fifo import mean_waiting_time, utilization
+from thinkqueue.delay import mean_waiting_time, utilization
 from thinkqueue.files import write_atomically
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload

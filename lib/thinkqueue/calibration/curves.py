@@ -22,7 +22,7 @@ from thinkqueue.calibration.mixture import ramp_vertices, step_vertices
 Bounds = tuple[tuple[float, float], ...]
 
 
-class Curve:
+class Family:
     r"""A family of curves :math:`D + A\,g(x)`; the exceptions override :meth:`vertices`.
 
     Attributes
@@ -100,7 +100,7 @@ class Curve:
         return {name: float(value) for name, value in zip(self.parameters, values, strict=True)}
 
 
-class ConstantCurve(Curve):
+class ConstantCurve(Family):
     r""":math:`p(x) = D`: thinking buys nothing."""
 
     name = "constant"
@@ -117,7 +117,7 @@ class ConstantCurve(Curve):
         return {"baseline": float(weights[1])}
 
 
-class SaturatingCurve(Curve):
+class SaturatingCurve(Family):
     r""":math:`p(x) = D + A(1 - e^{-bx})`, the law of the model; shape number :math:`\ln b`."""
 
     name = "saturating"
@@ -138,7 +138,7 @@ class SaturatingCurve(Curve):
         return np.asarray(steps * np.exp(-steps))[..., None]
 
 
-class PowerLawCurve(Curve):
+class PowerLawCurve(Family):
     r""":math:`p(x) = D + A\,(1 - (1 + bx/\gamma)^{-\gamma})`, a power law of the error left.
 
     Shape numbers :math:`\ln b, \ln\gamma`.
@@ -171,7 +171,7 @@ class PowerLawCurve(Curve):
         return np.stack([left * saturation, left * (logarithm - saturation)], axis=-1)
 
 
-class HillCurve(Curve):
+class HillCurve(Family):
     r""":math:`p(x) = D + A\,x^h / (x^h + m^h)`; shape numbers :math:`\ln m, \ln h`.
 
     Concave for :math:`h \le 1`, S-shaped beyond. It is also the logistic curve in :math:`\ln x`
@@ -205,7 +205,7 @@ class HillCurve(Curve):
         return np.asarray(np.exp(shape[..., 1:]) * (logarithm - shape[..., :1]))
 
 
-class LogisticCurve(Curve):
+class LogisticCurve(Family):
     r""":math:`\operatorname{logit} p(x) = \beta_0 + \beta_1 \ln(1 + x)`, from 0 to 1.
 
     Logistic regression on log-tokens, :math:`\beta_1 \ge 0`: S-shaped in the tokens for
@@ -250,7 +250,7 @@ class LogisticCurve(Curve):
 
 
 @dataclass(frozen=True)
-class ConcaveCurve(Curve):
+class ConcaveCurve(Family):
     """Every concave nondecreasing curve on [0, ∞): a mixture of ramps to the knots.
 
     Parameters
@@ -277,7 +277,7 @@ class ConcaveCurve(Curve):
 
 
 @dataclass(frozen=True)
-class MonotoneCurve(Curve):
+class MonotoneCurve(Family):
     """Every nondecreasing curve: a mixture of steps at the knots.
 
     Parameters
@@ -305,7 +305,7 @@ class MonotoneCurve(Curve):
 
 CONSTANT, SATURATING = ConstantCurve(), SaturatingCurve()
 POWER_LAW, HILL, LOGISTIC = PowerLawCurve(), HillCurve(), LogisticCurve()
-PARAMETRIC: tuple[Curve, ...] = (CONSTANT, SATURATING, POWER_LAW, LOGISTIC, HILL)
+PARAMETRIC: tuple[Family, ...] = (CONSTANT, SATURATING, POWER_LAW, LOGISTIC, HILL)
 """The curves that are compared by AICc."""
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.objective import curvature
+from thinkqueue.objective import negative_hessian
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload
 
@@ -105,7 +105,7 @@ def _response(workload: Workload, tokens: Array) -> Array:
     response = np.zeros(len(workload))
     if free.size:
         # one type for each measured task: small enough to be written out
-        matrix = curvature(workload, tokens).dense()[np.ix_(free, free)]
+        matrix = negative_hessian(workload, tokens).dense()[np.ix_(free, free)]
         unit = 1 / np.sqrt(np.diag(matrix))
         response[free] = unit**2 * np.diag(np.linalg.inv(matrix * np.outer(unit, unit)))
     return response

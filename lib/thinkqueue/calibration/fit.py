@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from thinkqueue.arrays import Array
-from thinkqueue.calibration.curves import SATURATING, Curve
+from thinkqueue.calibration.curves import SATURATING, Family
 from thinkqueue.calibration.mixture import log_likelihood, maximise_mixture
 
 _GRID = {0: 1, 1: 21, 2: 13}
@@ -58,7 +58,7 @@ class CurveFit:
 
     Attributes
     ----------
-    curve : Curve
+    curve : Family
         The family.
     series : Series
         What it was fitted to.
@@ -68,7 +68,7 @@ class CurveFit:
         Without the binomial constant.
     """
 
-    curve: Curve
+    curve: Family
     series: Series
     shape: Array
     weights: Array
@@ -119,12 +119,12 @@ class CurveFit:
         return -2 * self.log_likelihood + 2 * free + correction
 
 
-def fit(curve: Curve, series: Series) -> CurveFit:
+def fit(curve: Family, series: Series) -> CurveFit:
     """Fit a family of curves to one series by maximum likelihood.
 
     Parameters
     ----------
-    curve : Curve
+    curve : Family
         The family.
     series : Series
         The counts.
@@ -138,7 +138,7 @@ def fit(curve: Curve, series: Series) -> CurveFit:
 
 
 def fit_many(
-    curve: Curve,
+    curve: Family,
     tokens: Array,
     correct: Array,
     total: Array,
@@ -148,7 +148,7 @@ def fit_many(
 
     Parameters
     ----------
-    curve : Curve
+    curve : Family
         The family.
     tokens : ndarray, (n,)
         Measured points.
@@ -198,7 +198,7 @@ def _log_prior(shape: Array, prior: tuple[float, float] | None) -> Array:
 
 
 def _best_on_grid(
-    curve: Curve,
+    curve: Family,
     tokens: Array,
     correct: Array,
     total: Array,
@@ -216,7 +216,7 @@ def _best_on_grid(
 
 
 def _climb(
-    curve: Curve, series: Series, shape: Array, weights: Array, value: Array
+    curve: Family, series: Series, shape: Array, weights: Array, value: Array
 ) -> tuple[Array, Array, Array]:
     """Climb the profile likelihood from several shapes, (P, S), at once.
 
@@ -257,7 +257,7 @@ def _climb(
 
 
 def _profile_slope(
-    curve: Curve, shape: Array, weights: Array, tokens: Array, correct: Array, total: Array
+    curve: Family, shape: Array, weights: Array, tokens: Array, correct: Array, total: Array
 ) -> Array:
     """Return the derivative of the profile likelihood in each shape number, (..., S)."""
     probability = np.clip(

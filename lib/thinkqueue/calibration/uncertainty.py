@@ -19,16 +19,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.fifo import Queue, queue
+from thinkqueue.delay import State, delay_of
 from thinkqueue.grid import solve_grid
-from thinkqueue.objective import answered_right, price
-from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
+from thinkqueue.solution import GridSolution, Solution
 from thinkqueue.solve import solve
-from thinkqueue.workload import Grid, Workload, tokens_array
-
-_MOST_STEPS = 200
-_BISECTIONS = 60
-_ARMIJO = 1e-4
+from thinkqueue.solvers.quasi_newton import QuasiNewton
+from thinkqueue.workload import (
+    Affine,
+    Family,
+    Grid,
+    Parameters,
+    Saturating,
+    Workload,
+    tokens_array,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +62,21 @@ class Draws:
         """All draws as arrays that the formulas of the library take."""
         w = self.workload
         return Grid(
-            share=w.share, gain=self.gain, rate=self.rate, baseline=self.baseline,
-            base_time=self.base_time, time_per_token=self.time_per_token, max_tokens=w.max_tokens,
-            weight=w.weight, arrival_rate=w.arrival_rate, accuracy_weight=w.accuracy_weight,
-        )  # fmt: skip
+            share=w.share[None],
+            max_tokens=w.max_tokens[None],
+            weight=w.weight[None],
+            curves=Saturating(self.gain, self.rate, self.baseline),
+            service=Affine(self.base_time, self.time_per_token),
+            arrival_rate=np.full((1, 1), w.arrival_rate),
+            accuracy_weight=np.full((1, 1), w.accuracy_weight),
+            server=w.server,
+        )
+
+    def average(self) -> Workload:
+        """Return the workload whose J is the mean of J over all draws."""
+        return self.workload.replace(
+            accuracy=AverageCurve(self.grid.curves), server=AverageDelay(self.grid)
+        )
 
     def solve(self) -> GridSolution:
         """Return the best budgets of every draw, with their certificates."""
@@ -78,13 +93,9 @@ class Draws:
         tokens : array_like, (N,)
             The budgets in use.
         """
-        ell = tokens_array(self.workload, tokens)
-        grid = self.grid
-        state = queue(grid, ell)
-        value = np.full(len(self), -np.inf)
-        stable = state.y[:, 0] > 0
-        value[stable] = (_worth(grid, ell) - _mean_system_time(grid, state))[stable]
-        return value
+        w, ell = self.workload, tokens_array(self.workload, tokens, single=True)
+        answers = w.accuracy_weight * (self.grid.curves.value(ell) @ (w.weight * w.share))
+        return np.asarray(answers - self.mean_system_time(ell))
 
     def mean_system_time(self, tokens: ArrayLike) -> Array:
         """Return the latency of one allocation in every draw, (B,), infinite where it is unstable.
@@ -94,9 +105,10 @@ class Draws:
         tokens : array_like, (N,)
             The budgets in use.
         """
-        state = queue(self.grid, tokens_array(self.workload, tokens))
-        stable = state.y[:, 0] > 0
-        return np.where(stable, _mean_system_time(self.grid, state), np.inf)
+        ell = tokens_array(self.workload, tokens, single=True)
+        with np.errstate(all="ignore"):
+            state = delay_of(self.workload.server).at(self.grid, ell)
+        return np.where(state.slack > 0, state.time, np.inf)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +187,7 @@ def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
     Returns
     -------
     Solution
-        Utilization, latency and accuracy are means over the draws.
+        Latency and accuracy are means over the draws, the utilization is the highest of them.
 
     Raises
     ------
@@ -186,155 +198,84 @@ def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
 
     Notes
     -----
-    A projected Newton step with a line search that stays stable in every draw; where that does not
-    climb, a conditional-gradient step. The curvature is formed densely: there is one type for each
-    task that was measured, which is a handful.
+    The mean of concave curves is a concave curve and the mean of convex delays a convex delay, so
+    this is :func:`~thinkqueue.solve` on the :meth:`Draws.average` of all draws.
     """
-    grid = draws.grid
     # a start that is stable in every draw, and an error in words if there is none
-    tokens = draws.solve().tokens.min(axis=0)
-    history: list[Step] = []
-    while True:
-        look = _look(grid, tokens)
-        history.append(Step(look.objective, look.gap, float(1 - look.state.y.min())))
-        if look.gap <= gap * max(1.0, abs(look.objective)) or len(history) > _MOST_STEPS:
-            break
-        step = _newton_direction(grid, look, tokens)
-        moved = _line_search(grid, look, tokens, step)
-        if moved is None:
-            moved = _line_search(grid, look, tokens, look.vertex - tokens)
-        if moved is None:
-            break
-        tokens = moved
-    reached = look.gap <= gap * max(1.0, abs(look.objective))
-    tokens.flags.writeable = False
-    accuracy = answered_right(grid, tokens)
-    solution = Solution(
-        tokens=tokens,
-        objective=look.objective,
-        upper_bound=look.objective + look.gap,
-        gap=look.gap,
-        utilization=float(1 - look.state.y.mean()),
-        mean_system_time=float(_mean_system_time(grid, look.state).mean()),
-        mean_accuracy=float((accuracy @ (grid.weight * grid.share)).mean()),
-        steps=len(history) - 1,
-        status=Status.CONVERGED if reached else Status.STALLED,
-        history=tuple(history),
-    )
-    if not reached:
-        raise NotConvergedError(
-            f"The mean over {len(draws)} draws stopped at a certified gap of {look.gap:.3g} s; "
-            f"{gap:.3g} s was asked for. {solution.status.value}",
-            solution=solution,
-        )
-    return solution
+    start = draws.solve().tokens.min(axis=0)
+    return solve(draws.average(), QuasiNewton(), start=start, gap=gap)
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """Value, slope and certificate of the mean objective at one allocation."""
-
-    objective: float
-    slope: Array
-    vertex: Array
-    gap: float
-    state: Queue
-
-
-def _look(grid: Grid, tokens: Array) -> _Look:
-    state = queue(grid, tokens)
-    cost = np.mean(grid.share * grid.time_per_token * price(grid, state), axis=0)
-    slope = _marginal_worth(grid, tokens) - cost
-    vertex = _best_at_prices(grid, cost)
-    gain = np.mean(_worth(grid, vertex)) - np.mean(_worth(grid, tokens))
-    return _Look(
-        objective=float(np.mean(_worth(grid, tokens) - _mean_system_time(grid, state))),
-        slope=slope,
-        vertex=vertex,
-        gap=max(0.0, float(gain - cost @ (vertex - tokens))),
-        state=state,
-    )
-
-
-def _worth(grid: Grid, tokens: Array) -> Array:
-    """Return α Σ w π p in every draw, (B,)."""
-    accuracy = answered_right(grid, tokens)
-    return np.asarray(grid.accuracy_weight * (accuracy @ (grid.weight * grid.share)))
-
-
-def _mean_system_time(grid: Grid, state: Queue) -> Array:
-    stable = np.where(state.y > 0, state.y, 1.0)
-    held = Queue(state.s, state.m, state.M, stable)
-    return held.mean_system_time(grid.arrival_rate)[:, 0]
-
-
-def _marginal_worth(grid: Grid, tokens: Array) -> Array:
-    """Return the mean slope of the worth, (N,)."""
-    slope = np.mean(grid.gain * grid.rate * np.exp(-grid.rate * tokens), axis=0)
-    return np.asarray(grid.accuracy_weight * grid.weight * grid.share * slope)
-
-
-def _best_at_prices(grid: Grid, cost: Array) -> Array:
-    """Return the maximiser of the mean worth less a linear cost, by bisection on its slope."""
-    low, high = np.zeros_like(cost), grid.max_tokens.astype(float)
-    high = np.where(_marginal_worth(grid, low) <= cost, low, high)
-    low = np.where(_marginal_worth(grid, high) >= cost, high, low)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        more = _marginal_worth(grid, middle) > cost
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    return np.asarray((low + high) / 2)
-
-
-def mean_curvature(draws: Draws, tokens: ArrayLike) -> Array:
-    r"""Return the negative Hessian of the mean objective, (N, N).
+@dataclass(frozen=True)
+class AverageCurve(Family):
+    """The mean of the curves of all draws, type by type.
 
     Parameters
     ----------
-    draws : Draws
-        The workloads that might be true.
-    tokens : array_like, (N,)
-        An allocation that is stable in every draw.
+    draws : Family
+        With arrays (B, N) for fields.
     """
-    grid, ell = draws.grid, tokens_array(draws.workload, tokens)
-    return _curvature(grid, ell, queue(grid, ell))
+
+    draws: Family
+
+    def value(self, tokens: Array) -> Array:
+        """Return the mean accuracy.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.draws.value(tokens[..., None, :]).mean(axis=-2))
+
+    def slope(self, tokens: Array) -> Array:
+        """Return the mean slope.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.draws.slope(tokens[..., None, :]).mean(axis=-2))
+
+    def bend(self, tokens: Array) -> Array:
+        """Return the mean bend.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.draws.bend(tokens[..., None, :]).mean(axis=-2))
 
 
-def _curvature(grid: Grid, tokens: Array, state: Queue) -> Array:
-    pressure = np.asarray(grid.arrival_rate / state.y)
-    u = grid.share * grid.time_per_token
-    v = u * state.s
-    u, v = np.broadcast_arrays(u, v)
-    bend = grid.gain * grid.rate**2 * np.exp(-grid.rate * tokens)
-    diagonal = grid.accuracy_weight * grid.weight * grid.share * bend
-    diagonal = diagonal + pressure * grid.share * grid.time_per_token**2
-    cross = (u * pressure**2).T @ v
-    square = (u * pressure**3 * state.M).T @ u
-    return np.asarray(np.diag(diagonal.mean(axis=0)) + (cross + cross.T + square) / u.shape[0])
+@dataclass(frozen=True)
+class AverageDelay:
+    """A server that is each of the draws with the same probability.
 
+    Parameters
+    ----------
+    grid : Grid
+        All draws.
+    """
 
-def _newton_direction(grid: Grid, look: _Look, tokens: Array) -> Array:
-    """Return the Newton step on the coordinates that are free to move."""
-    held = ((tokens <= 0) & (look.slope <= 0)) | ((tokens >= grid.max_tokens) & (look.slope >= 0))
-    free = np.flatnonzero(~held)
-    step = np.zeros_like(tokens)
-    if free.size:
-        matrix = _curvature(grid, tokens, look.state)[np.ix_(free, free)]
-        unit = 1 / np.sqrt(np.diag(matrix))
-        scaled = matrix * np.outer(unit, unit)
-        step[free] = unit * np.linalg.solve(scaled, unit * look.slope[free])
-    return step
+    grid: Grid
+    convex = True
 
+    def at(self, problem: Parameters, tokens: Array) -> State:
+        """Return the mean of time and prices, and the least slack.
 
-def _line_search(grid: Grid, look: _Look, tokens: Array, step: Array) -> Array | None:
-    """Return the first point on the projected path that is stable and climbs enough."""
-    length = 1.0
-    for _ in range(50):
-        trial = np.clip(tokens + length * step, 0.0, grid.max_tokens)
-        state = queue(grid, trial)
-        if state.y.min() > 0:
-            value = float(np.mean(_worth(grid, trial) - _mean_system_time(grid, state)))
-            if value > look.objective + _ARMIJO * max(0.0, float(look.slope @ (trial - tokens))):
-                return trial
-        length /= 2
-    return None
+        Parameters
+        ----------
+        problem : Parameters
+            Not looked at: the draws know all of it.
+        tokens : ndarray, (N,)
+            Thinking tokens.
+        """
+        each = delay_of(self.grid.server).at(self.grid, tokens)
+        return State(
+            time=float(np.mean(each.time)),
+            slack=float(np.min(each.slack)),
+            price=each.price.mean(axis=0),
+            magnified=float(np.mean(each.magnified)),
+        )

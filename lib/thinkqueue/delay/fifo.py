@@ -1,8 +1,7 @@
-r"""What an allocation costs when queries are served first come, first served.
+r"""First come, first served at one server: the M/G/1 queue.
 
-The server is an M/G/1 queue. With :math:`s_k = t_{0,k} + c_k\ell_k`, the moments
-:math:`m = \sum_k \pi_k s_k` and :math:`M = \sum_k \pi_k s_k^2`, the load :math:`\rho = \lambda m`
-and :math:`y = 1 - \rho`, the formula of Pollaczek and Khinchine says
+With the moments :math:`m = \sum_k \pi_k s_k` and :math:`M = \sum_k \pi_k s_k^2`, the load
+:math:`\rho = \lambda m` and :math:`y = 1 - \rho`, the formula of Pollaczek and Khinchine says
 
 .. math:: \mathbb{E}[W] = \frac{\lambda M}{2 y}, \qquad \mathbb{E}[T] = m + \mathbb{E}[W],
           \qquad \text{stable iff } \rho < 1.
@@ -11,19 +10,37 @@ and :math:`y = 1 - \rho`, the formula of Pollaczek and Khinchine says
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, total
-from thinkqueue.errors import UnstableError
+from thinkqueue.arrays import Array, Scalar
+from thinkqueue.delay.time import only_fifo, refuse_unstable
+from thinkqueue.delay.two_moments import Formula, TwoMoments, room
 from thinkqueue.workload import Parameters, Workload, tokens_array
+
+
+class FirstCome(TwoMoments):
+    r"""Pollaczek and Khinchine: :math:`g(m) = m`, :math:`f(m) = \lambda/(2(1-\lambda m))`."""
+
+    def formula(self, rate: Scalar, m: Scalar) -> Formula:
+        r"""Return :math:`f = \nu/2,\ f' = \nu^2/2` with :math:`\nu = \lambda/y`; the excess is 0.
+
+        Parameters
+        ----------
+        rate : float or ndarray, (..., 1)
+            :math:`\lambda`.
+        m : float or ndarray, (..., 1)
+            The mean service time.
+        """
+        slack = 1 - rate * m
+        pressure = rate / room(slack)
+        return Formula(slack, m, 1.0, 0.0, pressure / 2, pressure * pressure / 2, 0.0)
 
 
 @dataclass(frozen=True)
 class Queue:
-    """The state that every formula of the queue is written in; scalars have shape (..., 1)."""
+    """The M/G/1 queue in the letters of its formulas; scalars have shape (..., 1)."""
 
     s: Array
     m: Array
@@ -33,10 +50,6 @@ class Queue:
     def mean_waiting_time(self, arrival_rate: float | Array) -> Array:
         """E[W] by the formula of Pollaczek and Khinchine, shape (..., 1)."""
         return np.asarray(arrival_rate * self.M / (2 * self.y))
-
-    def mean_system_time(self, arrival_rate: float | Array) -> Array:
-        """E[T] = m + E[W], shape (..., 1)."""
-        return np.asarray(self.m + self.mean_waiting_time(arrival_rate))
 
 
 def queue(parameters: Parameters, tokens: Array) -> Queue:
@@ -49,66 +62,10 @@ def queue(parameters: Parameters, tokens: Array) -> Queue:
     tokens : ndarray, (..., N)
         Thinking tokens, already checked.
     """
-    s = parameters.base_time + parameters.time_per_token * tokens
-    m, second = total(parameters.share, s), total(parameters.share * s, s)
+    s = parameters.service.mean(tokens)
+    m = np.sum(parameters.share * s, axis=-1, keepdims=True)
+    second = np.sum(parameters.share * s**2, axis=-1, keepdims=True)
     return Queue(s, m, second, np.asarray(1 - parameters.arrival_rate * m))
-
-
-def service_time(workload: Workload, tokens: ArrayLike) -> Array:
-    r"""Return the service times :math:`s_k = t_{0,k} + c_k \ell_k` in seconds.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    tokens : array_like, (..., N)
-        Thinking tokens of each type.
-
-    Returns
-    -------
-    ndarray, (..., N)
-    """
-    ell = tokens_array(workload, tokens)
-    return np.asarray(workload.base_time + workload.time_per_token * ell)
-
-
-def moments(workload: Workload, tokens: ArrayLike) -> tuple[Array, Array]:
-    r"""Return the first two moments of the service time of a query.
-
-    .. math:: m = \sum_k \pi_k s_k, \qquad M = \sum_k \pi_k s_k^2.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    tokens : array_like, (..., N)
-        Thinking tokens of each type.
-
-    Returns
-    -------
-    m, M : ndarray, (...)
-        In s and s².
-    """
-    state = queue(workload, tokens_array(workload, tokens))
-    return state.m[..., 0], state.M[..., 0]
-
-
-def utilization(workload: Workload, tokens: ArrayLike) -> Array:
-    r"""Return the load :math:`\rho = \lambda m`; the queue is stable iff it is below 1.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    tokens : array_like, (..., N)
-        Thinking tokens of each type.
-
-    Returns
-    -------
-    ndarray, (...)
-        The busy fraction of the server where it is below 1, the overload where not.
-    """
-    return workload.arrival_rate * moments(workload, tokens)[0]
 
 
 def mean_waiting_time(workload: Workload, tokens: ArrayLike) -> Array:
@@ -135,30 +92,6 @@ def mean_waiting_time(workload: Workload, tokens: ArrayLike) -> Array:
     return stable_queue(workload, tokens).mean_waiting_time(workload.arrival_rate)[..., 0]
 
 
-def mean_system_time(workload: Workload, tokens: ArrayLike) -> Array:
-    r"""Return the mean time from arrival to answer, in seconds.
-
-    .. math:: \mathbb{E}[T] = m + \frac{\lambda M}{2 (1 - \rho)}.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    tokens : array_like, (..., N)
-        Thinking tokens of each type.
-
-    Returns
-    -------
-    ndarray, (...)
-
-    Raises
-    ------
-    UnstableError
-        If :math:`\rho \ge 1`.
-    """
-    return stable_queue(workload, tokens).mean_system_time(workload.arrival_rate)[..., 0]
-
-
 def stable_queue(workload: Workload, tokens: ArrayLike) -> Queue:
     r"""Check an allocation and return :math:`s, m, M, y`, with :math:`y > 0`.
 
@@ -173,35 +106,11 @@ def stable_queue(workload: Workload, tokens: ArrayLike) -> Queue:
     ------
     UnstableError
         If :math:`\rho \ge 1` at any of the allocations.
+    WorkloadError
+        If the workload has another server.
     """
+    only_fifo(workload, "The M/G/1 queue in closed form")
     state = queue(workload, tokens_array(workload, tokens))
     if not (state.y > 0).all():
-        refuse_unstable(workload, float(state.m.max()), "at these tokens")
+        refuse_unstable(workload, float((1 - state.y).max()), "at these tokens")
     return state
-
-
-def refuse_unstable(workload: Workload, mean_service_time: float, where: str) -> NoReturn:
-    r"""Raise the error that says how unstable an allocation is.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    mean_service_time : float
-        :math:`m` of the allocation, in seconds.
-    where : str
-        Which allocation it is, in words.
-
-    Raises
-    ------
-    UnstableError
-        Always.
-    """
-    load, limit = workload.arrival_rate * mean_service_time, 1 / mean_service_time
-    raise UnstableError(
-        f"The queue is unstable {where}: the load is {load:.6g} and must be below 1. "
-        f"With {mean_service_time:.6g} s of service per query, any arrival rate below "
-        f"{limit:.6g}/s is stable; it is {workload.arrival_rate:.6g}/s.",
-        utilization=load,
-        max_arrival_rate=limit,
-    )

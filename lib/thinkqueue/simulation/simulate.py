@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count, floats, one_number
-from thinkqueue.delay.fifo import moments, refuse_unstable, service_time
+from thinkqueue.delay import refuse_unstable, service_moments, service_time
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.simulation import estimates
 from thinkqueue.simulation.estimates import Estimate, Estimates
@@ -451,9 +451,11 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
         If ``tokens`` is not one allocation.
     """
     ell = tokens_array(workload, tokens, single=True)
-    mean = float(moments(workload, ell)[0]) / servers
+    mean = float(service_moments(workload, ell)[0]) / servers
     if workload.arrival_rate * mean >= 1:
-        refuse_unstable(workload, mean, f"at these tokens with {servers} server(s)")
+        refuse_unstable(
+            workload, workload.arrival_rate * mean, f"at these tokens with {servers} server(s)"
+        )
     return np.ascontiguousarray(service_time(workload, ell))
 
 

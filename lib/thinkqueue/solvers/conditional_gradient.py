@@ -11,13 +11,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
-from thinkqueue.arrays import Array, total
-from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.delay.fifo import queue
+from thinkqueue.arrays import Array, first, total
+from thinkqueue.bounds import Tangent, tangent
+from thinkqueue.delay.time import delay_of
+from thinkqueue.objective import Answers
 from thinkqueue.solution import Status
-from thinkqueue.solvers.fixed_point import best_reply
 from thinkqueue.workload import Parameters
 
 
@@ -29,66 +28,77 @@ class ConditionalGradient:
     """
 
     def iterates(
-        self, parameters: Parameters, tokens: Array | None = None
+        self, problem: Parameters, tokens: Array | None = None
     ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step.
 
         Parameters
         ----------
-        parameters : Parameters
+        problem : Parameters
             The workload.
         tokens : ndarray, (N,), optional
             A stable start within the caps; no tokens where not given.
         """
-        p, curves = parameters, Curves.of(parameters)
-        here = tangent(p, np.zeros_like(p.share) if tokens is None else tokens, curves)
+        answers = Answers.of(problem)
+        delay = answers.delay
+        here = tangent(problem, np.zeros_like(problem.share) if tokens is None else tokens, answers)
         while True:
             yield here
-            d = best_reply(p, here) - here.tokens
-            fraction = best_fraction(p, curves, here, d)
-            moved = np.clip(here.tokens + fraction * d, 0, p.max_tokens)
-            while not queue(p, moved).y > 0:  # by rounding, where ρ is 1 but for a few last digits
+            target = here.reply(problem.max_tokens)
+            fraction = best_fraction(problem, here.tokens, target - here.tokens)
+            moved = between(here.tokens, target, fraction)
+            while not delay.at(problem, moved).slack > 0:  # by rounding, where ρ is nearly 1
                 fraction /= 2
-                moved = np.clip(here.tokens + fraction * d, 0, p.max_tokens)
+                moved = between(here.tokens, target, fraction)
             if np.array_equal(moved, here.tokens):
                 return Status.STALLED
-            here = tangent(p, moved, curves)
+            here = tangent(problem, moved, answers)
 
 
-def best_fraction(p: Parameters, curves: Curves, here: Tangent, d: Array) -> float:
+def between(start: Array, end: Array, fraction: float) -> Array:
+    """Return a point of a segment, within its box whatever rounding does.
+
+    Parameters
+    ----------
+    start, end : ndarray, (N,)
+        The ends.
+    fraction : float
+        How far to go, from 0 to 1.
+    """
+    point = start + fraction * (end - start)
+    return np.minimum(np.maximum(point, np.minimum(start, end)), np.maximum(start, end))
+
+
+def best_fraction(p: Parameters, start: Array, d: Array) -> float:
     r"""Return the :math:`t \in [0, 1]` that maximises :math:`J(\ell + t d)` among the stable ones.
-
-    Along the line both moments are polynomials in t, so only the accuracy needs the whole vector.
 
     Parameters
     ----------
     p : Parameters
         The workload.
-    curves : Curves
-        ``Curves.of(p)``.
-    here : Tangent
-        The start of the line.
-    d : ndarray, (N,)
-        Its direction, one of ascent.
+    start, d : ndarray, (N,)
+        A stable start and a direction of ascent.
     """
-    state, weighted = here.queue, p.share * p.time_per_token * d
-    load, y = float(np.ravel(p.arrival_rate)[0]), float(state.y[0])
-    second, a, e = float(state.M[0]), float(weighted.sum()), float(total(weighted, state.s)[0])
-    bow = float(total(weighted, p.time_per_token * d)[0])
-    worth = curves.stake * p.rate * d * np.exp(-p.rate * here.tokens)
-    decay = p.rate * d
+    from scipy.optimize import brentq
+
+    delay, value = delay_of(p.server), p.accuracy_weight * p.weight
+    weighted = p.share * d
 
     def slope(t: float) -> float:
-        margin = y - t * load * a
-        square = second + t * (2 * e + t * bow)
-        time = a + load * ((e + t * bow) + load * a * square / (2 * margin)) / margin
-        return float(worth @ np.exp(-t * decay)) - time
+        at = start + t * d
+        with np.errstate(all="ignore"):
+            state = delay.at(p, at)
+            rise = first(total(weighted, value * p.curves.slope(at) - state.price))
+        return rise if state.slack > 0 else -np.inf
 
-    end = 1.0
-    if load * a >= y:  # the line leaves the stable region: stay a hair inside, where J falls
-        end = y / (load * a) * (1 - 1e-9)
-    if slope(0.0) <= 0:
+    if not slope(0.0) > 0:
         return 0.0
-    if slope(end) >= 0:
-        return end
-    return float(brentq(slope, 0.0, end, xtol=1e-300, rtol=1e-12))
+    if slope(1.0) >= 0:
+        return 1.0
+    low, high = 0.0, 1.0
+    while not np.isfinite(slope(high)):  # the line leaves the stable region, where J falls
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+        if high - low < 1e-15:
+            return low
+    return float(brentq(slope, low, high, xtol=1e-300, rtol=1e-12))

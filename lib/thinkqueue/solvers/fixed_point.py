@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkqueue.arrays import Array
-from thinkqueue.bounds import Curves, Tangent, tangent
+from thinkqueue.arrays import Array, first
+from thinkqueue.bounds import Tangent, tangent
 from thinkqueue.checks import check_count
-from thinkqueue.delay.fifo import queue
+from thinkqueue.objective import Answers
 from thinkqueue.solution import Status
 from thinkqueue.workload import Parameters
 
@@ -38,40 +38,27 @@ class FixedPoint:
         check_count("patience", self.patience)
 
     def iterates(
-        self, parameters: Parameters, tokens: Array | None = None
+        self, problem: Parameters, tokens: Array | None = None
     ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step.
 
         Parameters
         ----------
-        parameters : Parameters
+        problem : Parameters
             The workload.
         tokens : ndarray, (N,), optional
             A stable start within the caps; no tokens where not given.
         """
-        p, curves = parameters, Curves.of(parameters)
-        here = tangent(p, np.zeros_like(p.share) if tokens is None else tokens, curves)
+        answers = Answers.of(problem)
+        delay = answers.delay
+        here = tangent(problem, np.zeros_like(problem.share) if tokens is None else tokens, answers)
         smallest, fruitless = np.inf, 0
         while fruitless < self.patience:
             yield here
-            target = best_reply(p, here)
-            if not queue(p, target).y > 0:
+            target = here.reply(problem.max_tokens)
+            if not delay.at(problem, target).slack > 0:
                 return Status.LEFT_STABLE_REGION
-            here = tangent(p, target, curves)
-            closer = here.gap[0] < smallest
-            smallest, fruitless = min(smallest, here.gap[0]), 0 if closer else fruitless + 1
+            here = tangent(problem, target, answers)
+            closer = here.gap < smallest
+            smallest, fruitless = min(smallest, first(here.gap)), 0 if closer else fruitless + 1
         return Status.OSCILLATES
-
-
-def best_reply(parameters: Parameters, look: Tangent) -> Array:
-    r"""Return :math:`F(\ell)` from a look at :math:`\ell`.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        The workload.
-    look : Tangent
-        What :func:`~thinkqueue.bounds.tangent` says at :math:`\ell`.
-    """
-    target = look.tokens + look.scaled_step / parameters.rate
-    return np.minimum(np.maximum(target, 0), parameters.max_tokens)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkqueue.arrays import Array, total
-from thinkqueue.bounds import Curves, Tangent, tangent
-from thinkqueue.delay.fifo import queue
+from thinkqueue.arrays import Array, Scalar, first, total
+from thinkqueue.bounds import Tangent, tangent
+from thinkqueue.objective import Answers
 from thinkqueue.smoothness import bound_above
 from thinkqueue.solution import Status
 from thinkqueue.workload import Parameters
@@ -50,29 +50,30 @@ class ProjectedGradient:
     accelerated: bool = False
 
     def iterates(
-        self, parameters: Parameters, tokens: Array | None = None
+        self, problem: Parameters, tokens: Array | None = None
     ) -> Generator[Tangent, None, Status]:
         """Yield the start and then the allocation after each step.
 
         Parameters
         ----------
-        parameters : Parameters
+        problem : Parameters
             The workload.
         tokens : ndarray, (N,), optional
             A stable start within the caps; no tokens where not given.
         """
-        p, curves = parameters, Curves.of(parameters)
-        here = tangent(p, np.zeros_like(p.share) if tokens is None else tokens, curves)
+        p, answers = problem, Answers.of(problem)
+        delay = answers.delay
+        here = tangent(p, np.zeros_like(p.share) if tokens is None else tokens, answers)
         bend = self._curvature(p, here.objective)
         ease, momentum, base = 1.0, 1.0, here
         while True:
             yield here
             if self.backtracking:
-                lower = np.minimum(here.objective, base.objective)
+                lower = min(here.objective, base.objective)
                 bend, ease = self._curvature(p, lower), ease / 2
-            there, ease = self._step(p, curves, base, bend, ease)
+            there, ease = self._step(p, answers, base, bend, ease)
             if base is not here and there.objective < here.objective:
-                there, ease = self._step(p, curves, here, bend, ease)
+                there, ease = self._step(p, answers, here, bend, ease)
                 momentum = 1.0
             if np.array_equal(there.tokens, here.tokens):
                 return Status.STALLED
@@ -82,37 +83,37 @@ class ProjectedGradient:
                 ahead = there.tokens + (momentum - 1) / following * (there.tokens - here.tokens)
                 ahead = np.minimum(np.maximum(ahead, 0), p.max_tokens)
                 momentum = following
-                if queue(p, ahead).y > 0:
-                    trial = tangent(p, ahead, curves)
+                if delay.at(p, ahead).slack > 0:
+                    trial = tangent(p, ahead, answers)
                     # the step of the start is safe at all heights above it
                     base = trial if trial.objective >= here.objective else there
                 momentum = 1.0 if base is there else momentum
             here = there
 
-    def _curvature(self, p: Parameters, height: Array) -> Array:
+    def _curvature(self, p: Parameters, height: Scalar) -> Array:
         """Bound the curvature per share above a height, as a whole or type by type."""
-        bound = bound_above(p, float(height[0]))
+        bound = bound_above(p, first(height))
         if self.scaled:
             return bound.per_share
         with np.errstate(divide="ignore"):  # a type without queries does not move
             return np.asarray(bound.lipschitz / p.share)
 
     def _step(
-        self, p: Parameters, curves: Curves, base: Tangent, bend: Array, ease: float
+        self, p: Parameters, answers: Answers, base: Tangent, bend: Array, ease: float
     ) -> tuple[Tangent, float]:
         """Step by 1/(ease · bend), the ease doubled until the step keeps its promise."""
-        blur = RESOLUTION * abs(float(base.objective[0]))
+        blur = RESOLUTION * abs(first(base.objective))
         while True:
             ease = min(ease, 1.0)
             target = base.tokens + base.slope / (ease * bend)
             target = np.minimum(np.maximum(target, 0), p.max_tokens)
             if not self.backtracking:
-                return tangent(p, target, curves), ease
-            if queue(p, target).y > 0:
+                return tangent(p, target, answers), ease
+            if answers.delay.at(p, target).slack > 0:
                 d = target - base.tokens
-                there = tangent(p, target, curves)
+                there = tangent(p, target, answers)
                 finite = np.where(p.share > 0, bend * p.share, 0)
-                promise = total(p.share * base.slope, d) - ease / 2 * total(finite * d, d)
+                promise = first(total(p.share * base.slope, d) - ease / 2 * total(finite * d, d))
                 if ease == 1.0 or there.objective >= base.objective + promise - blur:
                     return there, ease
             elif ease == 1.0:

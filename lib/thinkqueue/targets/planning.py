@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.checks import LARGEST, check_count, one_number
-from thinkqueue.delay.fifo import service_time, utilization
+from thinkqueue.delay import service_time, utilization
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.grid import solve_grid
 from thinkqueue.solve import solve

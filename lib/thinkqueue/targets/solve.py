@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.fifo import mean_system_time, utilization
+from thinkqueue.delay import mean_system_time, utilization
 from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.objective import gradient, mean_accuracy, objective
 from thinkqueue.solve import solve

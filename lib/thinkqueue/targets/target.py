@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import floats
-from thinkqueue.delay.fifo import mean_system_time, service_time
+from thinkqueue.delay import mean_system_time, service_time
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture

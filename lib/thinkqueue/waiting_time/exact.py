@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import floats
-from thinkqueue.delay.fifo import service_time
+from thinkqueue.delay import service_time
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.fifo import service_time
+from thinkqueue.delay import service_time
 from thinkqueue.waiting_time.bounds import times_array
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import wrightomega
 
-from thinkqueue.arrays import Array, Index
+from thinkqueue.arrays import Array, Index, first
+from thinkqueue.delay import State, delay_of
+from thinkqueue.delay.time import flat
 from thinkqueue.errors import WorkloadError
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Affine, Fifo, Saturating, Workload
+from thinkqueue.workload.accuracy import bisect
 
 Menu = ArrayLike | Sequence[ArrayLike]
 """Allowed budgets: one list for all types, or a list for each."""
@@ -93,23 +95,54 @@ class Choices:
 
     def worth(self, tokens: Array) -> Array:
         r"""Return :math:`\alpha w_k \pi_k p_k`, what the answers of each type are worth, in s."""
+        return np.asarray(self.stake * self.workload.curves.value(tokens))
+
+    def worth_of(self, k: int, tokens: Array) -> Array:
+        r"""Return the same for one type and several budgets, (P,)."""
+        return np.asarray(self.stake[k] * self.workload.curves.pick(k).value(tokens))
+
+    @cached_property
+    def stake(self) -> Array:
+        r"""What right answers to all queries of a type are worth, :math:`\alpha w_k\pi_k`, in s."""
         w = self.workload
-        stake = w.accuracy_weight * w.weight * w.share
-        return np.asarray(stake * (w.baseline - w.gain * np.expm1(-w.rate * tokens)))
+        return np.asarray(w.accuracy_weight * w.weight * w.share)
 
     def service(self, tokens: Array) -> Array:
         """Return the service times, in s."""
-        return np.asarray(self.workload.base_time + self.workload.time_per_token * tokens)
+        return self.workload.service.mean(tokens)
+
+    def state(self, index: Index) -> State:
+        """Return the state of the server at positions, (..., N), stable or not."""
+        with np.errstate(all="ignore"):
+            return delay_of(self.workload.server).at(self.workload, self.tokens(index))
 
     def objective(self, index: Index) -> Array:
         """Return J at positions, (..., N) → (...); minus infinity where the queue is unstable."""
-        tokens, share = self.tokens(index), self.workload.share
-        s = self.service(tokens)
-        m, second = (share * s).sum(axis=-1), (share * s**2).sum(axis=-1)
-        return self.combine(self.worth(tokens).sum(axis=-1), m, second)
+        tokens, state = self.tokens(index), self.state(index)
+        time = np.where(state.slack > 0, state.time, np.inf)
+        return np.asarray(self.worth(tokens).sum(axis=-1) - flat(time, tokens))
+
+    def changed(self, index: Index, step: Index) -> Array:
+        """Return J after each single change of ``index`` to ``step``, (N,): one type at a time."""
+        w, tokens, there = self.workload, self.tokens(index), self.tokens(step)
+        worth, gain = self.worth(tokens), self.worth(there)
+        if w.server == Fifo() and isinstance(w.service, Affine):
+            s, t = self.service(tokens), self.service(there)
+            m, second = (w.share * s).sum(), (w.share * s**2).sum()
+            return self.combine(
+                worth.sum() + gain - worth,
+                m + w.share * (t - s),
+                second + w.share * (t**2 - s**2),
+            )
+        value = np.full(len(w), -np.inf)
+        for k in np.flatnonzero(step != index):
+            one = index.copy()
+            one[k] = step[k]
+            value[k] = self.objective(one)
+        return value
 
     def combine(self, worth: Array, m: Array, second: Array) -> Array:
-        """Return J from the worth of all answers and the two moments of the service time."""
+        """Return J of the M/G/1 queue from the worth of all answers and two moments of service."""
         rate = self.workload.arrival_rate
         y = 1 - rate * np.asarray(m)
         stable = y > 0
@@ -121,11 +154,9 @@ class Choices:
 
         That of :math:`y = 1 - \lambda m` is absolute, so the waiting time counts :math:`1/y` times.
         """
-        tokens, w = self.tokens(index), self.workload
-        s = self.service(tokens)
-        m, second = float((w.share * s).sum()), float((w.share * s**2).sum())
-        y = 1 - w.arrival_rate * m
-        return float(self.worth(tokens).sum()) + m + w.arrival_rate * second / (2 * y * y)
+        state = self.state(index)
+        worth = float(self.worth(self.tokens(index)).sum())
+        return worth + first(state.time) + first(state.magnified)
 
     def lagrangian(self, index: Index, price: float, burden: float) -> Array:
         r"""Return each type's share of J at a fixed load.
@@ -199,16 +230,25 @@ class Choices:
         return ends[0], ends[1]
 
     def _continuous_best(self, price: float, burden: float) -> Array:
-        w, log_value = self.workload, self._log_value
+        w = self.workload
         linear = w.time_per_token * (1 + price + 2 * burden * w.base_time)
         quadratic = 2 * burden * w.time_per_token**2
-        ratio = w.rate * linear / quadratic
-        log_omega = log_value + np.log(w.rate / quadratic)
+        curves, value = w.curves, w.accuracy_weight * w.weight
+        if not isinstance(curves, Saturating):
+
+            def excess(tokens: Array) -> Array:
+                return np.asarray(value * curves.slope(tokens) - linear - quadratic * tokens)
+
+            return bisect(excess, np.zeros(len(w)), np.zeros(len(w)), w.max_tokens)
+        from scipy.special import wrightomega
+
+        ratio = curves.rate * linear / quadratic
+        log_omega = self._log_value + np.log(curves.rate / quadratic)
         omega = wrightomega(np.maximum(log_omega + ratio, -700.0))
-        tokens = (np.maximum(log_omega, -700.0) - np.log(omega)) / w.rate
+        tokens = (np.maximum(log_omega, -700.0) - np.log(omega)) / curves.rate
         tokens = np.clip(tokens, 0, w.max_tokens)
-        value = np.exp(log_value - w.rate * tokens)  # one step of Newton's for what cancelled
-        tokens += (value - linear - quadratic * tokens) / (w.rate * value + quadratic)
+        worth = np.exp(self._log_value - curves.rate * tokens)  # Newton's step for what cancelled
+        tokens += (worth - linear - quadratic * tokens) / (curves.rate * worth + quadratic)
         return np.asarray(np.clip(tokens, 0, w.max_tokens))
 
     @cached_property

@@ -8,12 +8,14 @@ import numpy as np
 
 from thinkqueue.arrays import Index
 from thinkqueue.bounds import tangent
+from thinkqueue.delay import delay_of
+from thinkqueue.errors import WorkloadError
 from thinkqueue.solve import solve
 from thinkqueue.whole_tokens import load_search, tangent_search
 from thinkqueue.whole_tokens.choices import Choices, Menu, blur
 from thinkqueue.whole_tokens.local_search import improve
 from thinkqueue.whole_tokens.rounding import round_index
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Affine, Fifo, Workload
 
 FEW = 40.0
 """Natural logarithm of the number of allocations up to which the tangent bound is tried alone."""
@@ -83,17 +85,20 @@ def solve_integer(
     UnstableError
         If even the smallest allowed budgets give a load of 1 or more.
     WorkloadError
-        If the menu has an entry that is no budget, or nothing for some type.
+        If the menu has an entry that is no budget, or nothing for some type; if some accuracy curve
+        is not concave, or the server's mean time not convex.
 
     Notes
     -----
     First the tangent bound at the continuous optimum removes budgets by their reduced costs, and a
     depth-first search ends it where few are left. Otherwise cells of load are bounded with the
-    curvature of the queue kept, see :mod:`thinkqueue.whole_tokens.load_search`. All comparisons
+    curvature of the queue kept, see :mod:`thinkqueue.whole_tokens.load_search`; that needs first
+    come, first served, and for other servers the first search goes on to the limit. All comparisons
     leave room for rounding, some :math:`256\,\varepsilon` times the size of their terms, so that
     nothing optimal is lost; allocations that differ by less than that may be taken for one
     another.
     """
+    _check_convexity(workload)
     choices = Choices.of(workload, menu)
     ideal = solve(workload, throw=False).tokens
     # rounded to whole tokens the ideal is nearly best; rounded to a menu it may be far off
@@ -107,9 +112,11 @@ def solve_integer(
     value = float(choices.objective(incumbent))
     reduced = tangent_search.reduce(choices, tangent(workload, ideal), value)
     nodes = 0
-    if reduced.log_size <= FEW:
+    by_load = workload.server == Fifo() and isinstance(workload.service, Affine)
+    quick = QUICK if by_load else node_limit
+    if reduced.log_size <= FEW or not by_load:
         incumbent, nodes, complete = tangent_search.search(
-            choices, reduced, incumbent, node_limit=min(QUICK, node_limit)
+            choices, reduced, incumbent, node_limit=min(quick, node_limit)
         )
         if complete:
             value = float(choices.objective(incumbent))
@@ -121,15 +128,25 @@ def solve_integer(
                 True,
                 nodes,
             )
-    if len(workload) * LEAST_BOUNDS > node_limit - nodes:
+    if not by_load or len(workload) * LEAST_BOUNDS > node_limit - nodes:
         value = float(choices.objective(incumbent))
-        upper = max(value, reduced.bound) + reduced.tolerance
+        upper = reduced.bound + reduced.tolerance
         return _solution(choices, incumbent, value, upper, False, nodes)
     found = load_search.search(choices, incumbent, node_limit=node_limit - nodes)
-    upper = min(found.upper_bound, max(found.objective, reduced.bound) + reduced.tolerance)
+    upper = min(found.upper_bound, reduced.bound + reduced.tolerance)
     return _solution(
         choices, found.index, found.objective, upper, found.proven, nodes + found.nodes
     )
+
+
+def _check_convexity(workload: Workload) -> None:
+    """Refuse what no tangent bounds, or where the allowed budgets worth keeping are no interval."""
+    if not (workload.curves.concave and delay_of(workload.server).convex):
+        raise WorkloadError(
+            "Whole tokens with proof need concave accuracy curves and a server whose mean time is "
+            "convex; round_tokens rounds any allocation.",
+            parameter="accuracy" if not workload.curves.concave else "server",
+        )
 
 
 def _solution(

@@ -36,8 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array, Index
+from thinkqueue.delay import only_fifo
 from thinkqueue.errors import WorkloadError
-from thinkqueue.whole_tokens.choices import Choices, Menu, blur
+from thinkqueue.whole_tokens.choices import EPSILON, Choices, Menu, blur
 from thinkqueue.whole_tokens.rounding import round_index
 from thinkqueue.workload import Workload
 
@@ -140,11 +141,12 @@ def load_bound(workload: Workload, utilization: float, *, menu: Menu | None = No
     WorkloadError
         If the load does not lie between that of the smallest budgets and 1.
     """
+    only_fifo(workload, "The bound of a load")
     choices = Choices.of(workload, menu)
     least = round_index(choices, np.zeros(len(workload)))
     s = choices.service(choices.tokens(least))
     lowest = workload.arrival_rate * float((workload.share * s).sum())
-    if not lowest <= utilization < 1:
+    if not lowest * (1 - EPSILON * 8) <= utilization < 1:
         raise WorkloadError(
             f"utilization is {utilization:g}; with these budgets it must be at least {lowest:.6g} "
             "and below 1.",
@@ -407,8 +409,7 @@ class _Search:
                 return False
             there = choices.row(int(k), positions)
             t = w.base_time[k] + w.time_per_token[k] * there
-            stake = w.accuracy_weight * w.weight[k] * share[k]
-            gain = stake * (w.baseline[k] - w.gain[k] * np.expm1(-w.rate[k] * there))
+            gain = choices.worth_of(int(k), there)
             value = gain - share[k] * (t * (1 + left.price) + left.burden * t**2)
             more_left = left.top[k] - value
             value = gain - share[k] * (t * (1 + right.price) + right.burden * t**2)

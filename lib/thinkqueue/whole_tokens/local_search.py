@@ -23,22 +23,13 @@ def improve(choices: Choices, index: Index, *, max_moves: int | None = None) -> 
     """
     if max_moves is None:
         max_moves = min(max(10_000_000 // len(index), 10), 1000)
-    share, index = choices.workload.share, index.copy()
+    index = index.copy()
     here = float(choices.objective(index))
     for _ in range(max_moves):
-        tokens = choices.tokens(index)
-        s, worth = choices.service(tokens), choices.worth(tokens)
-        m, second, whole = (share * s).sum(), (share * s**2).sum(), worth.sum()
         best, value = None, here
         for way in (1, -1):
             step = np.clip(index + way, 0, choices.count - 1)
-            there = choices.tokens(step)
-            t = choices.service(there)
-            moved = choices.combine(
-                whole + choices.worth(there) - worth,
-                m + share * (t - s),
-                second + share * (t**2 - s**2),
-            )
+            moved = choices.changed(index, step)
             k = int(np.argmax(moved))
             if moved[k] > value:
                 best, value = (k, int(step[k])), float(moved[k])

@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Index
+from thinkqueue.arrays import Index, first
 from thinkqueue.checks import one_number
-from thinkqueue.delay.fifo import queue, refuse_unstable
+from thinkqueue.delay import only_fifo, refuse_unstable
+from thinkqueue.delay.fifo import queue
 from thinkqueue.errors import WorkloadError
-from thinkqueue.objective import gradient
+from thinkqueue.objective import gradient, saturating
 from thinkqueue.whole_tokens.choices import Choices, Menu
 from thinkqueue.workload import Workload, tokens_array
 
@@ -126,6 +127,7 @@ def rounding_loss_bound(workload: Workload, tokens: ArrayLike, *, distance: floa
     too.
     """
     distance = one_number("distance", distance, least=0)
+    only_fifo(workload, "The bound on the loss of rounding")
     ell = tokens_array(workload, tokens, single=True)
     slope = gradient(workload, ell)
     moves = ell != np.floor(ell)
@@ -134,9 +136,9 @@ def rounding_loss_bound(workload: Workload, tokens: ArrayLike, *, distance: floa
     y, second = float(corner.y[0]), float(corner.M[0])
     if not y > 0:
         return float("inf")
-    share, rate, c = workload.share, workload.rate, workload.time_per_token
-    stake = workload.accuracy_weight * workload.weight * share * workload.gain
-    bend = float(stake @ (rate**2 * np.exp(-rate * np.maximum(ell - distance, 0)) * reach**2))
+    share, c = workload.share, workload.time_per_token
+    stake = workload.accuracy_weight * workload.weight * share
+    bend = float(stake @ (saturating(workload).bend(np.maximum(ell - distance, 0)) * reach**2))
     pressure = workload.arrival_rate / y
     norm = float(np.sqrt(share @ (c * reach) ** 2))
     shift = float(share @ (c * reach))
@@ -148,20 +150,19 @@ def _repair(choices: Choices, index: Index) -> Index:
     """Step types down, cheapest first, until the queue is stable."""
     workload, index = choices.workload, index.copy()
     while True:
-        tokens = choices.tokens(index)
-        m = float((workload.share * choices.service(tokens)).sum())
-        if workload.arrival_rate * m < 1:
+        tokens, slack = choices.tokens(index), first(choices.state(index).slack)
+        if slack > 0:
             return index
         if not index.any():
-            refuse_unstable(workload, m, "even with the smallest budgets allowed")
+            refuse_unstable(workload, 1 - slack, "even with the smallest budgets allowed")
         lower = choices.tokens(np.maximum(index - 1, 0))
         released = workload.share * (choices.service(tokens) - choices.service(lower))
         movable = np.flatnonzero(released > 0)
         if not movable.size:
-            refuse_unstable(workload, m, "even with the smallest budgets allowed")
+            refuse_unstable(workload, 1 - slack, "even with the smallest budgets allowed")
         lost = choices.worth(tokens) - choices.worth(lower)
         order = movable[np.argsort(lost[movable] / released[movable], kind="stable")]
-        excess = m - 1 / workload.arrival_rate
+        excess = -slack / workload.arrival_rate
         needed = int(np.searchsorted(np.cumsum(released[order]), excess, side="right")) + 1
         # an eighth at a time, since the next step down of the cheapest may still be the cheapest
         index[order[: max(1, needed // 8)]] -= 1

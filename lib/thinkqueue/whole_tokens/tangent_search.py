@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thinkqueue.arrays import Array, Index
+from thinkqueue.arrays import Array, Index, first
 from thinkqueue.bounds import Tangent
 from thinkqueue.whole_tokens.choices import Choices, blur
 
@@ -65,26 +65,25 @@ def reduce(choices: Choices, look: Tangent, incumbent: float) -> Reduced:
         J of the best allocation known.
     """
     w = choices.workload
-    price = w.share * look.cost
+    price = w.share * look.state.price
 
     def value(index: Index) -> Array:
         tokens = choices.tokens(index)
         return choices.worth(tokens) - price * tokens
 
-    target = np.clip(look.tokens + look.scaled_step / w.rate, 0, w.max_tokens)
-    best = choices.climb(choices.position(target), value)
+    best = choices.climb(choices.position(look.reply(w.max_tokens)), value)
     top = value(best)
-    time = float(look.queue.mean_system_time(w.arrival_rate)[0])
+    time = first(look.state.time)
     paid = float(price @ look.tokens)
     bound = float(top.sum()) - time + paid
     size = float(choices.worth(choices.tokens(best)).sum() + price @ choices.tokens(best))
-    tolerance = 2 * blur((size + time + paid + abs(incumbent)) / float(look.queue.y[0]))
+    tolerance = 2 * blur((size + time + paid + abs(incumbent)) / first(look.state.slack))
     slack = bound - incumbent + tolerance
     # a type that never comes costs nothing and earns nothing: leave its budget alone
     matters = w.share > 0
-    first, last = choices.window(best, lambda index: matters & (top - value(index) <= slack))
-    first, last = np.where(matters, first, best), np.where(matters, last, best)
-    return Reduced(first, last, bound, tolerance, price, top)
+    low, high = choices.window(best, lambda index: matters & (top - value(index) <= slack))
+    low, high = np.where(matters, low, best), np.where(matters, high, best)
+    return Reduced(low, high, bound, tolerance, price, top)
 
 
 def search(
@@ -108,60 +107,39 @@ def search(
     tuple
         The best positions found, the nodes visited, and whether the search is complete.
     """
-    w = choices.workload
     open_types = np.flatnonzero(reduced.last > reduced.first)
     best, value = incumbent, float(choices.objective(incumbent))
-    fixed = reduced.first.copy()
-    fixed_tokens = choices.tokens(fixed)
     shut = reduced.last == reduced.first
-    s = choices.service(fixed_tokens)
-    start_loss = float(
-        (reduced.top - choices.worth(fixed_tokens) + reduced.price * fixed_tokens)[shut].sum()
-    )
-    start = (
-        start_loss,
-        float(choices.worth(fixed_tokens)[shut].sum()),
-        float((w.share * s)[shut].sum()),
-        float((w.share * s**2)[shut].sum()),
-    )
+    tokens = choices.tokens(reduced.first)
+    lost = reduced.top - choices.worth(tokens) + reduced.price * tokens
     levels = [_level(choices, reduced, int(k)) for k in open_types]
     order = sorted(range(len(levels)), key=lambda i: -levels[i][-1][1])
-    stack: list[tuple[int, tuple[float, ...], tuple[int, ...]]] = [(0, start, ())]
+    stack: list[tuple[int, float, tuple[int, ...]]] = [(0, float(lost[shut].sum()), ())]
     nodes = 0
     while stack:
-        depth, (loss, worth, m, second), path = stack.pop()
+        depth, loss, path = stack.pop()
         if loss > reduced.bound - value + reduced.tolerance:
             continue
         nodes += 1
         if nodes > node_limit:
             return best, nodes, False
-        if depth == len(levels):
-            y = 1 - w.arrival_rate * m
-            if y > 0 and worth - m - w.arrival_rate * second / (2 * y) > value:
-                trial = fixed.copy()
-                for i, position in zip(order, path):
-                    trial[open_types[i]] = position
-                exact = float(choices.objective(trial))
-                if exact > value:
-                    best, value = trial, exact
+        if depth < len(levels):
+            for position, more in reversed(levels[order[depth]]):
+                stack.append((depth + 1, loss + more, (*path, position)))
             continue
-        for position, more, gain, first, square in reversed(levels[order[depth]]):
-            state = (loss + more, worth + gain, m + first, second + square)
-            stack.append((depth + 1, state, (*path, position)))
+        trial = reduced.first.copy()
+        for i, position in zip(order, path):
+            trial[open_types[i]] = position
+        reached = float(choices.objective(trial))
+        if reached > value:
+            best, value = trial, reached
     return best, nodes, True
 
 
-def _level(
-    choices: Choices, reduced: Reduced, k: int
-) -> list[tuple[int, float, float, float, float]]:
-    """Return the choices of one type: position, reduced cost, worth, πs and πs²; cheapest first."""
-    w = choices.workload
+def _level(choices: Choices, reduced: Reduced, k: int) -> list[tuple[int, float]]:
+    """Return the choices of one type with their reduced costs, cheapest first."""
     positions = np.arange(reduced.first[k], reduced.last[k] + 1)
     tokens = choices.row(k, positions)
-    stake = w.accuracy_weight * w.weight[k] * w.share[k]
-    worth = stake * (w.baseline[k] - w.gain[k] * np.expm1(-w.rate[k] * tokens))
-    s = w.base_time[k] + w.time_per_token[k] * tokens
-    loss = reduced.top[k] - worth + reduced.price[k] * tokens
+    loss = reduced.top[k] - choices.worth_of(k, tokens) + reduced.price[k] * tokens
     order = np.argsort(loss, kind="stable")
-    columns = (positions, loss, worth, w.share[k] * s, w.share[k] * s**2)
-    return list(zip(*(column[order].tolist() for column in columns)))
+    return list(zip(positions[order].tolist(), loss[order].tolist()))

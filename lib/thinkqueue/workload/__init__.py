@@ -1,7 +1,16 @@
 """What is asked of the server: task types, what thinking buys them, how often they come."""
 
-from thinkqueue.workload.accuracy import Saturating
-from thinkqueue.workload.parameters import FIELDS, Grid, Parameters, check_ranges
+from thinkqueue.workload.accuracy import (
+    Curve,
+    Hill,
+    Interpolated,
+    Logistic,
+    Mixed,
+    PowerLaw,
+    Reply,
+    Saturating,
+)
+from thinkqueue.workload.parameters import CURVE, FIELDS, SERVICE, Grid, Parameters, check_ranges
 from thinkqueue.workload.servers import (
     Discipline,
     Fifo,
@@ -9,18 +18,31 @@ from thinkqueue.workload.servers import (
     ProcessorSharing,
     ShortestFirst,
 )
+from thinkqueue.workload.service import Affine, Moments, Service
 from thinkqueue.workload.task_type import TaskType
 from thinkqueue.workload.workload import Workload, tokens_array
 
 __all__ = [
+    "CURVE",
     "FIELDS",
+    "SERVICE",
+    "Affine",
+    "Curve",
     "Discipline",
     "Fifo",
     "Grid",
+    "Hill",
+    "Interpolated",
+    "Logistic",
+    "Mixed",
+    "Moments",
     "NonPreemptivePriority",
     "Parameters",
+    "PowerLaw",
     "ProcessorSharing",
+    "Reply",
     "Saturating",
+    "Service",
     "ShortestFirst",
     "TaskType",
     "Workload",

@@ -1,13 +1,44 @@
-"""The TOML form of a workload: what its tables must and may have."""
+"""The TOML form of a workload: types, curves, server, and nothing that it does not know."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from thinkqueue.errors import WorkloadError
-from thinkqueue.workload.accuracy import Saturating
+from thinkqueue.workload.accuracy import (
+    Curve,
+    Hill,
+    Interpolated,
+    Logistic,
+    PowerLaw,
+    Saturating,
+)
+from thinkqueue.workload.servers import (
+    Fifo,
+    NonPreemptivePriority,
+    ProcessorSharing,
+    ShortestFirst,
+)
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
+
+CURVES: dict[str, type[Curve]] = {
+    "saturating": Saturating,
+    "power law": PowerLaw,
+    "hill": Hill,
+    "logistic": Logistic,
+    "interpolated": Interpolated,
+}
+SERVERS: dict[str, Any] = {
+    "fifo": Fifo,
+    "priority": NonPreemptivePriority,
+    "shortest first": ShortestFirst,
+    "processor sharing": ProcessorSharing,
+}
+TOP = ("arrival_rate", "accuracy_weight", "task")
+CURVE = ("gain", "rate", "baseline")
 
 
 def task_types(document: Mapping[str, Any]) -> list[TaskType]:
@@ -23,47 +54,187 @@ def task_types(document: Mapping[str, Any]) -> list[TaskType]:
     WorkloadError
         If a key is missing or unknown.
     """
-    return [_task(table, index) for index, table in enumerate(_tables(document))]
-
-
-def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the [[task]] tables of a TOML document whose top level is as it should be."""
-    expected = {"arrival_rate", "accuracy_weight", "task"}
-    for key in sorted(expected - document.keys()):
-        raise WorkloadError(f"{key!r} is missing at the top level.", parameter=key)
-    for key in sorted(document.keys() - expected):
-        raise WorkloadError(
-            f"The top-level key {key!r} is unknown; known are {', '.join(sorted(expected))}.",
-            parameter=key,
-            value=document[key],
-        )
+    _check_keys(document, "The file", required=TOP, optional=("server",))
     tables = document["task"]
     if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
         raise WorkloadError(
             "'task' must be a list of tables, each headed [[task]].", parameter="task", value=tables
         )
-    return tables
+    return [_task(table, index) for index, table in enumerate(tables)]
+
+
+def server_of(document: Mapping[str, Any], names: Sequence[str]) -> object:
+    """Return the server of a TOML document, first come first served where it names none.
+
+    Parameters
+    ----------
+    document : mapping
+        The parsed file.
+    names : sequence of str
+        The task types, by which an order of priorities is written.
+
+    Raises
+    ------
+    WorkloadError
+        If the table is no server.
+    """
+    if "server" not in document:
+        return Fifo()
+    table = document["server"]
+    kind = _kind(table, SERVERS, "The server")
+    optional = tuple(f.name for f in fields(SERVERS[kind]) if f.name != "order")
+    required = ("kind", "order") if kind == "priority" else ("kind",)
+    _check_keys(table, "The server", required=required, optional=optional)
+    values = {key: value for key, value in table.items() if key != "kind"}
+    if "order" in values:
+        order = values["order"] if isinstance(values["order"], list) else [values["order"]]
+        unknown = [name for name in order if name not in names]
+        if unknown:
+            raise WorkloadError(
+                f"The server's order names {unknown[0]!r}; the task types are {', '.join(names)}.",
+                parameter="order",
+                value=unknown[0],
+            )
+        values["order"] = [names.index(name) for name in order]
+    return SERVERS[kind](**values)
+
+
+def server_table(server: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return the TOML table of a server.
+
+    Parameters
+    ----------
+    server : object
+        The server.
+    names : sequence of str
+        The task types.
+
+    Raises
+    ------
+    WorkloadError
+        If it has none, being somebody's own.
+    """
+    for kind, known in SERVERS.items():
+        if type(server) is known:
+            table: dict[str, Any] = {"kind": kind} | asdict(server)  # type: ignore[call-overload]
+            if kind == "priority":
+                table["order"] = [names[k] for k in server.order]  # type: ignore[attr-defined]
+            return table
+    raise WorkloadError(
+        f"{server!r} has no form in TOML; only {', '.join(SERVERS)} have one.",
+        parameter="server",
+        value=server,
+    )
+
+
+def task_table(task: TaskType) -> dict[str, Any]:
+    """Return the TOML table of a task type.
+
+    Parameters
+    ----------
+    task : TaskType
+        The type.
+
+    Raises
+    ------
+    WorkloadError
+        If its curve has no form in TOML, being somebody's own.
+    """
+    table: dict[str, Any] = {"name": task.name, "share": task.share}
+    curve = task.accuracy
+    kind = next((kind for kind, known in CURVES.items() if type(curve) is known), None)
+    if kind is None:
+        raise WorkloadError(
+            f"accuracy of task type {task.name!r} is {curve!r}, which has no form in TOML; only "
+            f"{', '.join(CURVES)} have one.",
+            parameter="accuracy",
+            value=curve,
+            task=task.name,
+        )
+    numbers = asdict(curve)  # type: ignore[call-overload]
+    table |= numbers if kind == "saturating" else {"accuracy": {"kind": kind} | numbers}
+    rest = ("base_time", "time_per_token", "max_tokens", "weight")
+    return table | {name: getattr(task, name) for name in rest}
 
 
 def _task(table: Mapping[str, Any], index: int) -> TaskType:
-    required = {"name", "share", "gain", "rate", "baseline", "base_time", "time_per_token"}
-    known = required | {"max_tokens", "weight"}
     called = f"task type {table['name']!r}" if "name" in table else f"[[task]] number {index + 1}"
-    for key in sorted(required - table.keys()):
-        raise WorkloadError(f"{called} has no {key!r}.", parameter=key, task=index)
-    for key in sorted(table.keys() - known):
-        raise WorkloadError(
-            f"{called} has the unknown key {key!r}; known are {', '.join(sorted(known))}.",
-            parameter=key,
-            value=table[key],
-            task=index,
-        )
+    curve = ("accuracy",) if "accuracy" in table else CURVE
+    _check_keys(
+        table,
+        called,
+        required=("name", "share", *curve, "base_time", "time_per_token"),
+        optional=("max_tokens", "weight"),
+        task=index,
+    )
     return TaskType(
         name=table["name"],
         share=table["share"],
-        accuracy=Saturating(table["gain"], table["rate"], table["baseline"]),
+        accuracy=_curve(table, called),
         base_time=table["base_time"],
         time_per_token=table["time_per_token"],
         max_tokens=table.get("max_tokens", DEFAULT_MAX_TOKENS),
         weight=table.get("weight", 1.0),
     )
+
+
+def _curve(table: Mapping[str, Any], called: str) -> Curve:
+    if "accuracy" not in table:
+        return Saturating(*(table[name] for name in CURVE))
+    parts = table["accuracy"]
+    kind = _kind(parts, CURVES, f"The accuracy of {called}")
+    names = [f.name for f in fields(CURVES[kind])]  # type: ignore[arg-type]
+    known = [name for name in names if name != "baseline"]
+    optional = ("baseline",) if "baseline" in names else ()
+    where = f"The accuracy of {called}"
+    _check_keys(parts, where, required=("kind", *known), optional=optional)
+    values = {}
+    for name, value in parts.items():
+        if name == "kind":
+            continue
+        listed = value if isinstance(value, list) else [value]
+        if isinstance(value, list) != (kind == "interpolated") or not all(
+            isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+            for x in listed
+        ):
+            what = "a list of numbers" if kind == "interpolated" else "a number"
+            raise WorkloadError(
+                f"{name} in the accuracy of {called} is {value!r}; it must be {what}.",
+                parameter=name,
+                value=value,
+            )
+        values[name] = tuple(map(float, value)) if isinstance(value, list) else float(value)
+    return CURVES[kind](**values)
+
+
+def _kind(table: Any, known: Mapping[str, Any], called: str) -> str:
+    kind = table.get("kind") if isinstance(table, dict) else None
+    if kind not in known:
+        raise WorkloadError(
+            f"{called} is {table!r}; it must be a table whose kind is one of "
+            f"{', '.join(repr(name) for name in known)}.",
+            parameter="kind",
+            value=kind,
+        )
+    return str(kind)
+
+
+def _check_keys(
+    table: Mapping[str, Any],
+    called: str,
+    *,
+    required: Sequence[str],
+    optional: Sequence[str],
+    task: int | None = None,
+) -> None:
+    """Refuse a table in which a key is missing or unknown."""
+    for key in sorted(set(required) - table.keys()):
+        raise WorkloadError(f"{called} has no {key!r}.", parameter=key, task=task)
+    known = sorted({*required, *optional})
+    for key in sorted(table.keys() - set(known)):
+        raise WorkloadError(
+            f"{called} has the unknown key {key!r}; known are {', '.join(known)}.",
+            parameter=key,
+            value=table[key],
+            task=task,
+        )

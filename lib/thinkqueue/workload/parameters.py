@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, Scalar
 from thinkqueue.checks import LARGEST, SMALLEST
 from thinkqueue.errors import WorkloadError
+from thinkqueue.workload.accuracy import Curve
+from thinkqueue.workload.service import Service
 
 SHARE_TOLERANCE = 1e-9
 """How far from 1 the shares may add up."""
@@ -21,7 +23,7 @@ class Parameters(Protocol):
     """The symbols of the model, for one workload or for many.
 
     One workload has scalars λ, α and arrays of shape (N,); a grid of workloads has arrays that
-    broadcast against (..., N).
+    broadcast against (..., N), also inside its curves and its service.
     """
 
     @property
@@ -30,28 +32,13 @@ class Parameters(Protocol):
         ...
 
     @property
-    def gain(self) -> Array:
-        """A."""
+    def curves(self) -> Curve:
+        """What the tokens of each type buy."""
         ...
 
     @property
-    def rate(self) -> Array:
-        """b, 1/token."""
-        ...
-
-    @property
-    def baseline(self) -> Array:
-        """D."""
-        ...
-
-    @property
-    def base_time(self) -> Array:
-        """t₀, s."""
-        ...
-
-    @property
-    def time_per_token(self) -> Array:
-        """c, s/token."""
+    def service(self) -> Service:
+        """How long a query of each type is worked on."""
         ...
 
     @property
@@ -65,30 +52,45 @@ class Parameters(Protocol):
         ...
 
     @property
-    def arrival_rate(self) -> float | Array:
+    def arrival_rate(self) -> Scalar:
         """λ, 1/s."""
         ...
 
     @property
-    def accuracy_weight(self) -> float | Array:
+    def accuracy_weight(self) -> Scalar:
         """α, s."""
+        ...
+
+    @property
+    def server(self) -> object:
+        """What serves them."""
         ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Many workloads at once: arrays that broadcast against (..., N), unchecked."""
+    """Many workloads at once: arrays that broadcast against (..., N), unchecked.
+
+    Parameters
+    ----------
+    share, max_tokens, weight : ndarray
+        π, ℓ_max, w.
+    curves, service : Curve, Service
+        With arrays of such shapes for fields.
+    arrival_rate, accuracy_weight : ndarray, (..., 1)
+        λ and α.
+    server : object
+        What serves all of them.
+    """
 
     share: Array
-    gain: Array
-    rate: Array
-    baseline: Array
-    base_time: Array
-    time_per_token: Array
     max_tokens: Array
     weight: Array
-    arrival_rate: float | Array
-    accuracy_weight: float | Array
+    curves: Curve
+    service: Service
+    arrival_rate: Scalar
+    accuracy_weight: Scalar
+    server: object
 
 
 # (parameter, smallest value, largest value)
@@ -107,16 +109,18 @@ SCALARS = {
     "accuracy_weight": ("accuracy_weight", 0.0, LARGEST),
 }
 FIELDS = tuple(name for name, *_ in RANGES)
-"""The parameters that each task type has one value of."""
+"""What each task type has one value of, if its curve saturates and its service is affine."""
+CURVE, SERVICE = ("gain", "rate", "baseline"), ("base_time", "time_per_token")
+OWN = tuple(name for name in FIELDS if name not in CURVE + SERVICE)
 
 
-def check_ranges(parameters: Parameters, name: Callable[[int], str]) -> None:
+def check_ranges(parameters: Mapping[str, Array | float], name: Callable[[int], str]) -> None:
     """Refuse values that no workload can have.
 
     Parameters
     ----------
-    parameters : Parameters
-        One workload, or arrays whose last axis is that of the types.
+    parameters : mapping
+        Values by the names of :data:`RANGES`; the last axis is that of the types.
     name : callable
         Gives the name of the type at an index.
 
@@ -140,13 +144,16 @@ def check_ranges(parameters: Parameters, name: Callable[[int], str]) -> None:
         )
 
     for field, smallest, largest in (*RANGES, *SCALARS.values()):
-        values = np.atleast_1d(np.asarray(getattr(parameters, field), dtype=np.float64))
+        if field not in parameters:
+            continue
+        values = np.atleast_1d(np.asarray(parameters[field], dtype=np.float64))
         low = "positive" if smallest == SMALLEST else f"at least {smallest:g}"
         within = (values >= smallest) & (values <= largest)
         refuse(field, values, within, f"{low} and at most {largest:g}")
-    top = np.asarray(parameters.gain + parameters.baseline)
-    refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
-    mass = parameters.share.sum(axis=-1)
+    if "gain" in parameters:
+        top = np.asarray(parameters["gain"]) + np.asarray(parameters["baseline"])
+        refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
+    mass = np.asarray(parameters["share"]).sum(axis=-1)
     if (np.abs(mass - 1) > SHARE_TOLERANCE).any():
         worst = float(np.ravel(mass)[np.argmax(np.abs(mass - 1))])
         remedy = f"divide each by {worst:.12g}" if worst > 0 else "give some type a share"

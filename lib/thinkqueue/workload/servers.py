@@ -1,4 +1,4 @@
-"""In which order waiting queries are served: descriptions, without any theory."""
+"""Which server a workload runs on, and whom it serves next: descriptions, without any theory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
+from thinkqueue.checks import check_count
 from thinkqueue.errors import WorkloadError
 
 
 @dataclass(frozen=True)
 class Fifo:
-    """First come, first served."""
+    """First come, first served.
+
+    Parameters
+    ----------
+    servers : int, optional
+        How many servers share the line.
+    """
+
+    servers: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("servers", self.servers)
 
     def rank(self, service: Array) -> Array:
         """Return the rank of each type, all alike: among equal ranks the older query goes first.
@@ -35,11 +47,14 @@ class NonPreemptivePriority:
     ----------
     order : sequence of int
         The indices of all types, the most urgent first.
+    servers : int, optional
+        How many servers share the line.
     """
 
     order: tuple[int, ...]
+    servers: int = 1
 
-    def __init__(self, order: Sequence[int] | ArrayLike) -> None:
+    def __init__(self, order: Sequence[int] | ArrayLike, servers: int = 1) -> None:
         places = tuple(int(k) for k in np.asarray(order).ravel())
         if sorted(places) != list(range(len(places))):
             raise WorkloadError(
@@ -48,7 +63,9 @@ class NonPreemptivePriority:
                 parameter="order",
                 value=list(places),
             )
+        check_count("servers", servers)
         object.__setattr__(self, "order", places)
+        object.__setattr__(self, "servers", servers)
 
     def rank(self, service: Array) -> Array:
         """Return the place of each type in the order.
@@ -76,7 +93,18 @@ class NonPreemptivePriority:
 
 @dataclass(frozen=True)
 class ShortestFirst:
-    """A free server takes the waiting query with the shortest service; nobody is interrupted."""
+    """A free server takes the waiting query with the shortest service; nobody is interrupted.
+
+    Parameters
+    ----------
+    servers : int, optional
+        How many servers share the line.
+    """
+
+    servers: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("servers", self.servers)
 
     def rank(self, service: Array) -> Array:
         """Return the service times themselves.
@@ -94,7 +122,17 @@ class ProcessorSharing:
     """All queries present are served at once and share the servers equally.
 
     The idealisation of continuous batching; a query never gets more than one server.
+
+    Parameters
+    ----------
+    servers : int, optional
+        How many servers are shared.
     """
+
+    servers: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("servers", self.servers)
 
 
 Discipline = Fifo | NonPreemptivePriority | ShortestFirst | ProcessorSharing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thinkqueue.workload.accuracy import Saturating
+from thinkqueue.workload.accuracy import Curve
 
 DEFAULT_MAX_TOKENS = 32768
 
@@ -19,8 +19,8 @@ class TaskType:
         What the type is called in tables and messages.
     share : float
         :math:`\pi_k`, the probability that a query is of this type.
-    accuracy : Saturating
-        What its thinking tokens buy.
+    accuracy : Curve
+        What its thinking tokens buy, for instance a :class:`~thinkqueue.Saturating`.
     base_time : float
         :math:`t_{0,k} \ge 0` in s, the service time without thinking.
     time_per_token : float
@@ -33,7 +33,7 @@ class TaskType:
 
     name: str
     share: float
-    accuracy: Saturating
+    accuracy: Curve
     base_time: float
     time_per_token: float
     max_tokens: float = DEFAULT_MAX_TOKENS

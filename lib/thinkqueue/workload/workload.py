@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import reprlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import tomli_w
@@ -17,20 +17,44 @@ from thinkqueue.arrays import Array
 from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import write_atomically
-from thinkqueue.workload.accuracy import Saturating
-from thinkqueue.workload.file import task_types
-from thinkqueue.workload.parameters import FIELDS, RANGES, check_ranges
+from thinkqueue.workload.accuracy import Curve, Mixed, Saturating, together
+from thinkqueue.workload.file import server_of, server_table, task_table, task_types
+from thinkqueue.workload.parameters import CURVE, FIELDS, OWN, SCALARS, SERVICE, check_ranges
+from thinkqueue.workload.servers import Fifo, NonPreemptivePriority
+from thinkqueue.workload.service import Affine, Service
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 
 T = TypeVar("T")
 
 
+class _Part:
+    """A symbol that a workload has where its curves, or its service, are of the usual kind."""
+
+    def __init__(self, whole: str, kind: type, called: str) -> None:
+        self.whole, self.kind, self.called = whole, kind, called
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, workload: Any, owner: type | None = None) -> Array:
+        if workload is None:
+            raise AttributeError(self.name)
+        whole = getattr(workload, self.whole)
+        if isinstance(whole, self.kind):
+            return cast(Array, getattr(whole, self.name))
+        raise WorkloadError(
+            f"{self.name} belongs to {self.called}, and this workload has others: see its "
+            f"{self.whole}.",
+            parameter=self.name,
+        )
+
+
 class Workload:
-    r"""The task types, the rate at which queries come, and what accuracy is worth.
+    r"""The task types, the rate at which queries come, what accuracy is worth, and the server.
 
     Queries arrive as a Poisson stream of rate :math:`\lambda`; each is of type :math:`k` with
     probability :math:`\pi_k`; its service takes :math:`s_k(\ell) = t_{0,k} + c_k \ell` seconds and
-    its answer is right with probability :math:`p_k(\ell) = D_k + A_k(1 - e^{-b_k\ell})`.
+    its answer is right with probability :math:`p_k(\ell)`.
 
     Parameters
     ----------
@@ -40,13 +64,23 @@ class Workload:
         :math:`\lambda > 0` in queries per second.
     accuracy_weight : float
         :math:`\alpha \ge 0`: the seconds of mean system time that one unit of accuracy is worth.
+    server : server, optional
+        ``Fifo()``, the default, another discipline, or any :class:`~thinkqueue.delay.Delay`.
 
     Attributes
     ----------
-    share, gain, rate, baseline, base_time, time_per_token, max_tokens, weight : ndarray, (N,)
-        The symbols :math:`\pi, A, b, D, t_0, c, \ell_{\max}, w`, read-only.
+    share, max_tokens, weight : ndarray, (N,)
+        The symbols :math:`\pi, \ell_{\max}, w`, read-only.
+    curves : Curve
+        What the tokens of each type buy, all types at once.
+    service : Service
+        How long a query of each type is worked on, all types at once.
+    gain, rate, baseline, base_time, time_per_token : ndarray, (N,)
+        The symbols :math:`A, b, D, t_0, c`, where the curves saturate and the service is affine.
     arrival_rate, accuracy_weight : float
         :math:`\lambda` and :math:`\alpha`.
+    server : server
+        What serves them.
 
     Raises
     ------
@@ -61,19 +95,28 @@ class Workload:
     """
 
     share: Array
-    gain: Array
-    rate: Array
-    baseline: Array
-    base_time: Array
-    time_per_token: Array
     max_tokens: Array
     weight: Array
+    curves: Curve
+    service: Service
     arrival_rate: float
     accuracy_weight: float
+    server: Any
     _names: tuple[str, ...] | None
 
+    gain = _Part("curves", Saturating, "saturating curves")
+    rate = _Part("curves", Saturating, "saturating curves")
+    baseline = _Part("curves", Saturating, "saturating curves")
+    base_time = _Part("service", Affine, "affine service times")
+    time_per_token = _Part("service", Affine, "affine service times")
+
     def __init__(
-        self, tasks: Iterable[TaskType], *, arrival_rate: float, accuracy_weight: float
+        self,
+        tasks: Iterable[TaskType],
+        *,
+        arrival_rate: float,
+        accuracy_weight: float,
+        server: object = None,
     ) -> None:
         types = _sequence("tasks", tasks)
         for index, task in enumerate(types):
@@ -84,28 +127,18 @@ class Workload:
                     value=task,
                     task=index,
                 )
-            if not isinstance(task.accuracy, Saturating):
-                raise WorkloadError(
-                    f"accuracy of task type {task.name!r} is {task.accuracy!r}; "
-                    "it must be a Saturating.",
-                    parameter="accuracy",
-                    value=task.accuracy,
-                    task=task.name,
-                )
-        curves = [task.accuracy for task in types]
         self._fill(
             {
                 "share": [t.share for t in types],
-                "gain": [p.gain for p in curves],
-                "rate": [p.rate for p in curves],
-                "baseline": [p.baseline for p in curves],
                 "base_time": [t.base_time for t in types],
                 "time_per_token": [t.time_per_token for t in types],
                 "max_tokens": [t.max_tokens for t in types],
                 "weight": [t.weight for t in types],
             },
+            accuracy=[t.accuracy for t in types],
             arrival_rate=arrival_rate,
             accuracy_weight=accuracy_weight,
+            server=server,
             names=[t.name for t in types],
         )
 
@@ -114,15 +147,18 @@ class Workload:
         cls,
         *,
         share: ArrayLike,
-        gain: ArrayLike,
-        rate: ArrayLike,
-        baseline: ArrayLike,
-        base_time: ArrayLike,
-        time_per_token: ArrayLike,
+        gain: ArrayLike | None = None,
+        rate: ArrayLike | None = None,
+        baseline: ArrayLike | None = None,
+        accuracy: Curve | Sequence[Curve] | None = None,
+        base_time: ArrayLike | None = None,
+        time_per_token: ArrayLike | None = None,
+        service: Service | None = None,
         max_tokens: ArrayLike = DEFAULT_MAX_TOKENS,
         arrival_rate: float,
         accuracy_weight: float,
         weight: ArrayLike | None = None,
+        server: object = None,
         names: Sequence[str] | None = None,
     ) -> Self:
         r"""Build a workload from arrays; a scalar stands for the same value in every type.
@@ -131,38 +167,41 @@ class Workload:
         ----------
         share : array_like, (N,)
             :math:`\pi_k`; its length is the number of types.
-        gain, rate, baseline : array_like
-            :math:`A_k, b_k, D_k`.
-        base_time, time_per_token : array_like
+        gain, rate, baseline : array_like, optional
+            :math:`A_k, b_k, D_k` of saturating curves.
+        accuracy : Curve or sequence of Curve, optional
+            Instead of those: a curve with arrays for fields, or one curve a type.
+        base_time, time_per_token : array_like, optional
             :math:`t_{0,k}` in s and :math:`c_k` in s/token.
+        service : Service, optional
+            Instead of those: any service times.
         max_tokens : array_like, optional
             :math:`\ell_{\max,k}`.
         arrival_rate, accuracy_weight : float
             :math:`\lambda` and :math:`\alpha`.
         weight : array_like, optional
             :math:`w_k`, 1 where not given.
+        server : server, optional
+            As in the constructor.
         names : sequence of str, optional
             Names of the types; "type 1", "type 2", … where not given.
 
         Raises
         ------
         WorkloadError
-            As the constructor does.
+            As the constructor does, and where a curve or a service is given twice or not at all.
         """
         self = cls.__new__(cls)
+        columns = {"share": share, "max_tokens": max_tokens}
+        columns["weight"] = 1.0 if weight is None else weight
+        parts = (*zip(CURVE, (gain, rate, baseline)), *zip(SERVICE, (base_time, time_per_token)))
         self._fill(
-            {
-                "share": share,
-                "gain": gain,
-                "rate": rate,
-                "baseline": baseline,
-                "base_time": base_time,
-                "time_per_token": time_per_token,
-                "max_tokens": max_tokens,
-                "weight": 1.0 if weight is None else weight,
-            },
+            columns | {name: column for name, column in parts if column is not None},
+            accuracy=accuracy,
+            service=service,
             arrival_rate=arrival_rate,
             accuracy_weight=accuracy_weight,
+            server=server,
             names=names,
         )
         return self
@@ -173,7 +212,9 @@ class Workload:
 
         The file has ``arrival_rate`` and ``accuracy_weight`` at its top and one ``[[task]]`` table
         a type with ``name``, ``share``, ``gain``, ``rate``, ``baseline``, ``base_time``,
-        ``time_per_token`` and, if wanted, ``max_tokens`` and ``weight``.
+        ``time_per_token`` and, if wanted, ``max_tokens`` and ``weight``. A curve of another kind is
+        a table ``accuracy`` with its ``kind`` and its parameters, in place of the three numbers. A
+        table ``[server]`` with a ``kind`` says what serves them; first come, first served without.
 
         Parameters
         ----------
@@ -190,10 +231,12 @@ class Workload:
         source = Path(path)
         try:
             document = tomllib.loads(source.read_text(encoding="utf-8"))
+            types = task_types(document)
             return cls(
-                task_types(document),
+                types,
                 arrival_rate=document["arrival_rate"],
                 accuracy_weight=document["accuracy_weight"],
+                server=server_of(document, [task.name for task in types]),
             )
         except WorkloadError as error:
             raise WorkloadError(
@@ -215,14 +258,13 @@ class Workload:
         path : path-like
             The file; it is replaced as a whole or not at all.
         """
-        document = {
+        document: dict[str, Any] = {
             "arrival_rate": self.arrival_rate,
             "accuracy_weight": self.accuracy_weight,
-            "task": [
-                {"name": name} | {field: float(getattr(self, field)[k]) for field in FIELDS}
-                for k, name in enumerate(self.names)
-            ],
         }
+        if self.server != Fifo():
+            document["server"] = server_table(self.server, self.names)
+        document["task"] = [task_table(task) for task in self.tasks]
         write_atomically(Path(path), tomli_w.dumps(document))
 
     def replace(self, **changes: Any) -> Self:
@@ -238,20 +280,33 @@ class Workload:
         WorkloadError
             If a name is unknown or a value is out of its range.
         """
-        current: dict[str, Any] = {field: getattr(self, field) for field in FIELDS}
-        current |= {
-            "arrival_rate": self.arrival_rate,
-            "accuracy_weight": self.accuracy_weight,
-            "names": self._names,
-        }
+        current = self._columns()
+        known = [*FIELDS, "accuracy", "service", *SCALARS, "server", "names"]
         for name in changes:
-            if name not in current:
+            if name not in known:
                 raise WorkloadError(
-                    f"A workload has no parameter {name!r}; it has {', '.join(current)}.",
+                    f"A workload has no parameter {name!r}; it has {', '.join(known)}.",
                     parameter=name,
                     value=changes[name],
                 )
+        for whole, parts in (("accuracy", CURVE), ("service", SERVICE)):
+            if whole in changes:
+                current = {key: value for key, value in current.items() if key not in parts}
         return self.from_arrays(**(current | changes))
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the arguments of :meth:`from_arrays` that make this workload again."""
+        columns: dict[str, Any] = {field: getattr(self, field) for field in OWN}
+        if isinstance(self.curves, Saturating):
+            columns |= {field: getattr(self.curves, field) for field in CURVE}
+        else:
+            columns["accuracy"] = self.curves
+        if isinstance(self.service, Affine):
+            columns |= {field: getattr(self.service, field) for field in SERVICE}
+        else:
+            columns["service"] = self.service
+        scalars = {name: getattr(self, name) for name in SCALARS}
+        return columns | scalars | {"server": self.server, "names": self._names}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -275,9 +330,7 @@ class Workload:
             TaskType(
                 name,
                 share=float(self.share[k]),
-                accuracy=Saturating(
-                    float(self.gain[k]), float(self.rate[k]), float(self.baseline[k])
-                ),
+                accuracy=self.curves.pick(k),
                 base_time=float(self.base_time[k]),
                 time_per_token=float(self.time_per_token[k]),
                 max_tokens=float(self.max_tokens[k]),
@@ -292,11 +345,16 @@ class Workload:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Workload):
             return NotImplemented
+        mine, theirs = self._columns(), other._columns()
         return (
-            self.arrival_rate == other.arrival_rate
-            and self.accuracy_weight == other.accuracy_weight
+            mine.keys() == theirs.keys()
+            and all(
+                np.array_equal(mine[key], theirs[key])
+                if isinstance(mine[key], np.ndarray)
+                else bool(mine[key] == theirs[key])
+                for key in mine.keys() - {"names"}
+            )
             and self.names == other.names
-            and all(np.array_equal(getattr(self, f), getattr(other, f)) for f in FIELDS)
         )
 
     def __hash__(self) -> int:
@@ -316,9 +374,7 @@ class Workload:
         raise AttributeError("A workload is frozen.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {field: getattr(self, field) for field in FIELDS}
-        fields |= {"arrival_rate": self.arrival_rate, "accuracy_weight": self.accuracy_weight}
-        return _restore, (type(self), fields, self._names)
+        return _restore, (type(self), self._columns())
 
     def _fill(
         self,
@@ -327,14 +383,31 @@ class Workload:
         arrival_rate: float,
         accuracy_weight: float,
         names: Sequence[str] | None,
+        accuracy: Curve | Sequence[Curve] | None = None,
+        service: Service | None = None,
+        server: object = None,
     ) -> None:
         """Check everything and set it: the one door by which values come in."""
         put = object.__setattr__
         size = np.size(floats("share", columns["share"]))
         if not size:
             raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
-        for field, *_ in RANGES:
-            values = floats(field, columns[field])
+        for whole, given, parts in (("accuracy", accuracy, CURVE), ("service", service, SERVICE)):
+            absent = [name for name in parts if name not in columns]
+            if (given is None) == bool(absent):
+                what = "both are given" if given is not None else f"{', '.join(absent)} missing"
+                raise WorkloadError(
+                    f"Give either {whole} or {', '.join(parts)}: {what}.",
+                    parameter=whole,
+                )
+        if accuracy is not None and not isinstance(accuracy, Curve):
+            accuracy = _curves(accuracy, names)
+            if isinstance(accuracy, Saturating):
+                columns = {**columns, **{name: getattr(accuracy, name) for name in CURVE}}
+                accuracy = None
+        arrays: dict[str, Array] = {}
+        for field, value in columns.items():
+            values = floats(field, value)
             if values.ndim > 1 or values.size not in (1, size):
                 raise WorkloadError(
                     f"{field} has shape {values.shape}; it must be one number, "
@@ -342,11 +415,11 @@ class Workload:
                     parameter=field,
                     value=values.shape,
                 )
-            values = np.array(np.broadcast_to(values, (size,)))
-            values.flags.writeable = False
-            put(self, field, values)
+            arrays[field] = np.array(np.broadcast_to(values, (size,)))
+            arrays[field].flags.writeable = False
         put(self, "_names", _checked_names(names, size))
-        for name, value in (("arrival_rate", arrival_rate), ("accuracy_weight", accuracy_weight)):
+        scalars = {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
+        for name, value in scalars.items():
             number = floats(name, value)
             if number.ndim:
                 raise WorkloadError(
@@ -355,8 +428,63 @@ class Workload:
                     parameter=name,
                     value=number.shape,
                 )
-            put(self, name, float(number))
-        check_ranges(self, self.name)
+            scalars[name] = float(number)
+        check_ranges({**arrays, **scalars}, self.name)
+        for field in OWN:
+            put(self, field, arrays[field])
+        for name, value in scalars.items():
+            put(self, name, value)
+        if accuracy is None:
+            accuracy = Saturating(*(arrays[name] for name in CURVE))
+        else:
+            places = sum(p.size for p, _ in accuracy.parts) if isinstance(accuracy, Mixed) else size
+            if places != size:
+                raise WorkloadError(
+                    f"accuracy has {places} curves; there are {size} task types.",
+                    parameter="accuracy",
+                    value=places,
+                )
+            _check_curves(accuracy, self.max_tokens, self.name)
+        put(self, "curves", accuracy)
+        put(self, "service", service or Affine(*(arrays[name] for name in SERVICE)))
+        put(self, "server", Fifo() if server is None else server)
+        if isinstance(server, NonPreemptivePriority):
+            server.rank(np.zeros(size))  # says so where it orders another number of types
+
+
+def _curves(curves: Iterable[Curve], names: Sequence[Any] | None) -> Curve:
+    """Join the curves of all types; those of the usual kind become arrays for the checks to see."""
+    curves = _sequence("accuracy", curves)
+    for k, curve in enumerate(curves):
+        if not isinstance(curve, Curve):
+            task = names[k] if names is not None and k < len(names) else k + 1
+            raise WorkloadError(
+                f"accuracy of task type {task!r} is {curve!r}; it must be a curve such as "
+                "Saturating(gain, rate, baseline).",
+                parameter="accuracy",
+                value=curve,
+                task=task,
+            )
+    if all(isinstance(curve, Saturating) for curve in curves):
+        return Saturating(*([getattr(p, f) for p in curves] for f in CURVE))  # type: ignore[arg-type]
+    return together(curves)
+
+
+def _check_curves(curves: Curve, caps: Array, name: Callable[[int], str]) -> None:
+    """Look at curves of any kind at a few places: they must be accuracies."""
+    for part in (0.0, 1e-3, 0.1, 0.5, 1.0):
+        with np.errstate(all="ignore"):
+            value = np.broadcast_to(curves.value(part * caps), caps.shape)
+        good = (value >= -1e-12) & (value <= 1 + 1e-12)
+        if not good.all():
+            k = int(np.argmin(good))
+            raise WorkloadError(
+                f"accuracy of task type {name(k)!r} is {value[k]:.6g} at {part * caps[k]:g} "
+                "tokens; it must lie between 0 and 1.",
+                parameter="accuracy",
+                value=float(value[k]),
+                task=name(k),
+            )
 
 
 def tokens_array(
@@ -411,8 +539,8 @@ def tokens_array(
     return ell
 
 
-def _restore(cls: type[Workload], fields: dict[str, Any], names: Any) -> Workload:
-    return cls.from_arrays(**fields, names=names)
+def _restore(cls: type[Workload], columns: dict[str, Any]) -> Workload:
+    return cls.from_arrays(**columns)
 
 
 def _sequence(parameter: str, values: Iterable[T]) -> tuple[T, ...]:

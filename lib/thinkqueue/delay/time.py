@@ -1,0 +1,220 @@
+"""What an allocation costs in time, whatever the server is."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thinkqueue.arrays import Array, first
+from thinkqueue.delay.delay import Delay, State
+from thinkqueue.errors import UnstableError, WorkloadError
+from thinkqueue.workload import Fifo, Parameters, ProcessorSharing, Workload, tokens_array
+
+
+def delay_of(server: object) -> Delay:
+    """Return the formulas of a server.
+
+    Parameters
+    ----------
+    server : object
+        ``Fifo()``, ``ProcessorSharing()``, or any object that is a
+        :class:`~thinkqueue.delay.Delay` itself.
+
+    Raises
+    ------
+    WorkloadError
+        If no formula for its mean time is known here.
+    """
+    from thinkqueue.delay.fifo import FirstCome
+    from thinkqueue.delay.sharing import Sharing
+
+    if hasattr(server, "at"):
+        return server  # type: ignore[return-value]
+    if getattr(server, "servers", 1) == 1:
+        if isinstance(server, Fifo):
+            return FirstCome()
+        if isinstance(server, ProcessorSharing):
+            return Sharing()
+    raise WorkloadError(
+        f"No formula for the mean time of {server!r} is known here; simulate() can judge "
+        "allocations on it, and Fifo() or ProcessorSharing() can be solved.",
+        parameter="server",
+        value=server,
+    )
+
+
+def only_fifo(workload: Parameters, what: str) -> None:
+    """Refuse a workload whose server is not one that takes queries first come, first served.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    what : str
+        What holds for that server only, as the beginning of a sentence.
+
+    Raises
+    ------
+    WorkloadError
+        If it has another server.
+    """
+    if workload.server != Fifo():
+        raise WorkloadError(
+            f"{what} holds for Fifo() with one server only; this workload is served by "
+            f"{workload.server!r}. Use workload.replace(server=Fifo()) if that is meant.",
+            parameter="server",
+            value=workload.server,
+        )
+
+
+def service_time(workload: Workload, tokens: ArrayLike) -> Array:
+    r"""Return the service times :math:`s_k = t_{0,k} + c_k \ell_k` in seconds.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (..., N)
+        Thinking tokens of each type.
+
+    Returns
+    -------
+    ndarray, (..., N)
+    """
+    ell = tokens_array(workload, tokens)
+    return workload.service.mean(ell)
+
+
+def service_moments(workload: Workload, tokens: ArrayLike) -> tuple[Array, Array]:
+    r"""Return the first two moments of the service time of a query.
+
+    .. math:: m = \sum_k \pi_k s_k, \qquad M = \sum_k \pi_k s_k^2.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (..., N)
+        Thinking tokens of each type.
+
+    Returns
+    -------
+    m, M : ndarray, (...)
+        In s and s².
+    """
+    types = workload.service.moments(tokens_array(workload, tokens))
+    return np.asarray(types.mean @ workload.share), np.asarray(types.square @ workload.share)
+
+
+def utilization(workload: Workload, tokens: ArrayLike) -> Array:
+    r"""Return the load :math:`\rho`; the queue is stable iff it is below 1.
+
+    At a server that takes one query at a time it is :math:`\lambda m`.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (..., N)
+        Thinking tokens of each type.
+
+    Returns
+    -------
+    ndarray, (...)
+        The busy fraction of the server where it is below 1, the overload where not.
+    """
+    ell = tokens_array(workload, tokens)
+    with np.errstate(all="ignore"):
+        return flat(1 - delay_of(workload.server).at(workload, ell).slack, ell)
+
+
+def mean_system_time(workload: Workload, tokens: ArrayLike) -> Array:
+    r"""Return the mean time from arrival to answer, in seconds.
+
+    First come, first served it is
+
+    .. math:: \mathbb{E}[T] = m + \frac{\lambda M}{2 (1 - \rho)}.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (..., N)
+        Thinking tokens of each type.
+
+    Returns
+    -------
+    ndarray, (...)
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho \ge 1`.
+    """
+    ell = tokens_array(workload, tokens)
+    return flat(stable_state(workload, ell).time, ell)
+
+
+def flat(value: float | Array, tokens: Array) -> Array:
+    """Return a scalar of a state with the shape of the allocations that it is for.
+
+    Parameters
+    ----------
+    value : float or ndarray, (..., 1)
+        The scalar.
+    tokens : ndarray, (..., N)
+        The allocations.
+    """
+    return np.reshape(value, tokens.shape[:-1])
+
+
+def stable_state(workload: Workload, tokens: Array) -> State:
+    r"""Return the state at checked allocations, all of them stable.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : ndarray, (..., N)
+        Thinking tokens, already checked.
+
+    Raises
+    ------
+    UnstableError
+        If :math:`\rho \ge 1` at any of the allocations.
+    """
+    with np.errstate(all="ignore"):
+        state = delay_of(workload.server).at(workload, tokens)
+    if not np.all(state.slack > 0):
+        refuse_unstable(workload, float(np.max(1 - state.slack)), "at these tokens")
+    return state
+
+
+def refuse_unstable(workload: Workload, utilization: float, where: str) -> NoReturn:
+    r"""Raise the error that says how unstable an allocation is.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    utilization : float
+        :math:`\rho` of the allocation.
+    where : str
+        Which allocation it is, in words.
+
+    Raises
+    ------
+    UnstableError
+        Always.
+    """
+    rate = first(workload.arrival_rate)
+    limit = rate / utilization
+    raise UnstableError(
+        f"The queue is unstable {where}: the load is {utilization:.6g} and must be below 1. "
+        f"With these service times any arrival rate below {limit:.6g}/s is stable; it is "
+        f"{rate:.6g}/s.",
+        utilization=utilization,
+        max_arrival_rate=limit,
+    )
