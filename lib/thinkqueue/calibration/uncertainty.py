@@ -26,7 +26,7 @@ from thinkqueue.solve import solve
 from thinkqueue.solvers.quasi_newton import QuasiNewton
 from thinkqueue.workload import (
     Affine,
-    Family,
+    Curve,
     Grid,
     Parameters,
     Saturating,
@@ -207,16 +207,16 @@ def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
 
 
 @dataclass(frozen=True)
-class AverageCurve(Family):
+class AverageCurve(Curve):
     """The mean of the curves of all draws, type by type.
 
     Parameters
     ----------
-    draws : Family
+    draws : Curve
         With arrays (B, N) for fields.
     """
 
-    draws: Family
+    draws: Curve
 
     def value(self, tokens: Array) -> Array:
         """Return the mean accuracy.
