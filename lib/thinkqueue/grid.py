@@ -17,9 +17,11 @@ from thinkqueue.solvers.newton import Newton
 from thinkqueue.workload import Affine, Grid, Saturating, Workload, check_ranges
 from thinkqueue.workload.parameters import CURVE, OWN, SCALARS, SERVICE
 
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 """How many numbers an array of a block may have: what stays in a core's cache."""
 MAX_STEPS = 200
+WORTHWHILE = 0.85
+"""Workloads that are done are dropped when no more than this part of a block is left to do."""
 
 
 def solve_grid(
@@ -178,7 +180,7 @@ def select(grid: Grid, rows: NDArray[np.intp]) -> Grid:
 
 
 def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSolution) -> None:
-    """Solve some rows, dropping those that are done whenever they are the half."""
+    """Solve some rows, dropping those that are done when they are many."""
     block = select(grid, rows)
     with np.errstate(all="ignore"):
         idle = delay_of(grid.server).at(block, np.zeros(block.weight.shape))
@@ -190,26 +192,31 @@ def _solve_block(grid: Grid, rows: NDArray[np.intp], gap: float, result: GridSol
     result.mean_system_time[dead] = np.inf
     answers = total(block.weight * block.share, block.curves.value(np.zeros(block.weight.shape)))
     result.mean_accuracy[dead] = column(answers)[~stable]
-    rows, tokens = rows[stable], None
+    rows = rows[stable]
     result.gap[rows] = np.inf
-    while rows.size:
-        block = select(grid, rows)
-        for step, look in enumerate(Newton().iterates(block, tokens)):
-            better = column(look.gap) < result.gap[rows]
-            chosen = rows[better]
-            result.tokens[chosen] = look.tokens[better]
-            result.objective[chosen] = column(look.objective)[better]
-            result.gap[chosen] = column(look.gap)[better]
-            result.utilization[chosen] = 1 - column(look.state.slack)[better]
-            result.mean_system_time[chosen] = column(look.state.time)[better]
-            undone = result.gap[rows] > gap
-            if 2 * int(undone.sum()) <= len(rows) or step == MAX_STEPS:
-                break
-        ended = step == MAX_STEPS or 2 * int(undone.sum()) > len(rows)
-        _finish(grid, rows if ended else rows[~undone], result)
-        if ended:
-            return
-        rows, tokens = rows[undone], np.asfortranarray(look.tokens[undone])
+    if not rows.size:
+        return
+    block, everybody = select(grid, rows), rows
+    steps = Newton().iterates(block)
+    look = next(steps)
+    for _ in range(MAX_STEPS):
+        better = column(look.gap) < result.gap[rows]
+        chosen = rows[better]
+        result.tokens[chosen] = look.tokens[better]
+        result.objective[chosen] = column(look.objective)[better]
+        result.gap[chosen] = column(look.gap)[better]
+        result.utilization[chosen] = 1 - column(look.state.slack)[better]
+        result.mean_system_time[chosen] = column(look.state.time)[better]
+        undone = result.gap[rows] > gap
+        if not undone.any():
+            break
+        drop = undone.sum() <= WORTHWHILE * rows.size
+        rows = rows[undone] if drop else rows
+        try:
+            look = steps.send(undone if drop else None)
+        except StopIteration:
+            break
+    _finish(grid, everybody, result)
 
 
 def _finish(grid: Grid, rows: NDArray[np.intp], result: GridSolution) -> None:

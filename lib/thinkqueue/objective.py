@@ -123,13 +123,13 @@ class SaturatingAnswers(Answers):
         u = self.log_value + least
         u -= np.log(price)
         u += TINY  # so that 0/0 below is 1
-        slope = np.expm1(u)
-        slope *= price
+        gain = np.expm1(u)
+        slope = gain * price
         bend = slope / u
         bend *= self.rate
         v = np.minimum(np.maximum(u, least), self.room + least)
         # e^u (1 − e^{−v}) − v, in the form that neither overflows nor cancels
-        gain = np.expm1(v)
+        np.expm1(v, out=gain, where=v != u)
         u -= v
         gain *= np.exp(u, out=u)
         gain -= v

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ class Solver(Protocol):
 
     def iterates(
         self, problem: Parameters, tokens: Array | None = None
-    ) -> Generator[Tangent, None, Status]:
+    ) -> Generator[Tangent, Any, Status]:
         """Yield the start and then the allocation after each step; return why there is no next.
 
         Parameters

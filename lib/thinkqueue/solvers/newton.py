@@ -33,7 +33,7 @@ from thinkqueue.arrays import Array, Scalar, total
 from thinkqueue.bounds import Tangent, tangent
 from thinkqueue.delay.delay import TimeCurvature
 from thinkqueue.objective import Answers
-from thinkqueue.rows import pick, put
+from thinkqueue.rows import Rows, pick, put
 from thinkqueue.solution import Status
 from thinkqueue.workload import Grid, Parameters
 
@@ -60,28 +60,34 @@ class Newton:
 
     def iterates(
         self, problem: Parameters, tokens: Array | None = None
-    ) -> Generator[Tangent, None, Status]:
+    ) -> Generator[Tangent, Rows | None, Status]:
         """Yield the start and then the allocation after each step.
 
         Parameters
         ----------
         problem : Parameters
-            A workload, or arrays that broadcast like one: then the rows are solved side by side.
+            A workload, or arrays that broadcast like one: then the rows are solved side by side,
+            and rows that are sent back are the only ones to go on.
         tokens : ndarray, (..., N), optional
             A stable start within the caps, used unless no tokens at all are better; where not
             given, no tokens, or for many types the allocation at the prices that are right for a
             sample of them.
         """
         answers = Answers.of(problem)
-        idle = np.zeros(np.shape(answers.stake if tokens is None else tokens), order="F")
-        here = tangent(problem, idle, answers)
         if tokens is None:
             tokens = _first_guess(problem, answers)
-        if tokens is not None:
-            here = _better(tangent(problem, tokens, answers), here)
+        if tokens is None:
+            # column by column, so that in a grid the workloads and not the types are the inner loop
+            tokens = np.zeros(answers.stake.shape, order="F")
+        else:
+            tokens = _unless_worse_than_idle(problem, answers, tokens)
+        here = tangent(problem, tokens, answers)
         least, fruitless = here.gap, 0
         while fruitless < 3:
-            yield here
+            rows = yield here
+            if rows is not None:
+                problem, here, least = pick(problem, rows), pick(here, rows), pick(least, rows)
+                answers = Answers.of(problem)
             there = _climb(problem, answers, here)
             resolved = there.objective - here.objective > _blur(here)
             closer = there.gap < least / 2  # than ever: rounding makes it come and go
@@ -105,13 +111,14 @@ def lesser(one: Scalar, other: Scalar) -> Scalar:
     return min(one, other) if isinstance(one, float) else np.minimum(one, other)
 
 
-def _better(started: Tangent, idle: Tangent) -> Tangent:
+def _unless_worse_than_idle(p: Parameters, answers: Answers, tokens: Array) -> Array:
     """Keep a start, or drop it where it is on the brink of overload and thinking hurts."""
-    hurts = idle.objective > started.objective
-    if isinstance(hurts, bool):
-        return idle if hurts else started
-    put(started, hurts[:, 0], pick(idle, hurts[:, 0]))
-    return started
+
+    def objective(at: Array) -> Scalar:
+        return answers.worth(at) - answers.delay.at(p, at).time
+
+    idle = np.zeros_like(tokens)
+    return np.asarray(np.where(objective(idle) > objective(tokens), idle, tokens), order="F")
 
 
 def _first_guess(p: Parameters, answers: Answers) -> Array | None:
@@ -164,7 +171,8 @@ def _direction(p: Parameters, look: Tangent, bent: TimeCurvature) -> tuple[Array
             d, a, settled = attempt(p, look, bent)
         else:
             rest = ~settled[:, 0]
-            part = attempt(pick(p, rest), pick(look, rest), pick(bent, rest))
+            bare = look._replace(state=look.state._replace(detail=None))
+            part = attempt(pick(p, rest), pick(bare, rest), pick(bent, rest))
             put((d, a, settled), rest, part)
     return d, a
 
@@ -280,8 +288,7 @@ def _shorten(
         return _shorten(p, answers, here, d, t / 2, halvings - 1)
     rest = ~np.asarray(good)[:, 0]
     alone = pick(p, rest)
-    part = _shorten(
-        alone, Answers.of(alone), pick(here, rest), d[rest], pick(t, rest) / 2, halvings - 1
-    )
+    start = pick(here._replace(state=here.state._replace(detail=None)), rest)
+    part = _shorten(alone, Answers.of(alone), start, d[rest], pick(t, rest) / 2, halvings - 1)
     put(there, rest, part)
     return there
