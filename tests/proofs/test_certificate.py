@@ -175,17 +175,28 @@ def test_a_box_without_the_optimum_is_not_certified(monkeypatch: pytest.MonkeyPa
     """The negative control: Krawczyk's test around moments that are off by a millionth."""
     true = certificate._krawczyk
 
-    def shifted(types, first, second, radius, shift, y, near):  # type: ignore[no-untyped-def]
-        near_first = first * (1 + types.arb("1e-6"))
-        step = certificate._newton(types, near_first.mid(), second, near)
+    def shifted(types, z, radius, shift, inverse, near):  # type: ignore[no-untyped-def]
+        off = types.matrix([[z[0, 0] * (1 + types.arb("1e-6"))], [z[1, 0]]]).mid()
+        step = certificate._newton(types, off, near)
         assert step is not None
-        (f, g), y, near = step
-        moved = (-(y[0] * f + y[1] * g), -(y[2] * f + y[3] * g))
-        return true(types, near_first.mid(), second, radius, moved, y, near)
+        residual, inverse, near = step
+        return true(types, off, radius, -(inverse * residual), inverse, near)
 
     monkeypatch.setattr(certificate, "_krawczyk", shifted)
     w = plain_workload(1, 5)
     assert not certify(w, solve(w).tokens).enclosed
+
+
+@pytest.mark.parametrize("u", [0.05, 0.3, 0.9, 2.0])
+def test_far_below_the_optimum_the_upper_end_still_covers_it(u: float) -> None:
+    """Without others to wait the optimum is known: u²/2 alone, without its factor, falls short."""
+    w = plain_workload(3, 4).replace(arrival_rate=1e-12)
+    best = solve(w).tokens
+    below = np.maximum(best - u / w.rate, 0)
+    top, _ = exact(w, best)
+    found = certify(w, below)
+    assert found.lower < top <= found.upper
+    assert found.upper - top < np.expm1(u) * (top - found.lower)
 
 
 def test_doors_are_guarded() -> None:

@@ -35,12 +35,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.arrays import Array
+from thinkqueue.delay.time import only_fifo
 from thinkqueue.errors import UnstableError
+from thinkqueue.objective import saturating
 from thinkqueue.proofs.balls import above, below, import_flint
 from thinkqueue.workload import Workload, tokens_array
 
 if TYPE_CHECKING:
-    from flint import arb
+    from flint import arb, arb_mat
 
 PRECISION = 128
 """Bits of the midpoints."""
@@ -110,7 +112,8 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
     UnstableError
         If the load is not certainly below 1.
     WorkloadError
-        If the tokens are no allocation within the caps.
+        If the tokens are no allocation within the caps, or the workload has another server than
+        ``Fifo()`` or curves that do not saturate.
     ThinkQueueError
         If python-flint is not installed.
 
@@ -119,6 +122,8 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
     The tangent bound and the reduction to two unknowns are our own derivation; the test on the
     box is Krawczyk's. Cost: O(N), some 0.1 ms a type.
     """
+    only_fifo(workload, "The certificate in ball arithmetic")
+    saturating(workload)
     flint = import_flint()
     ell = tokens_array(workload, tokens, capped=True, single=True)
     with flint.ctx.workprec(PRECISION):
@@ -153,9 +158,8 @@ class _Moments:
 
     tokens: list[arb]
     where: list[str]
-    first: arb
-    second: arb
-    slopes: tuple[arb, arb, arb, arb]
+    value: arb_mat
+    slopes: arb_mat
 
 
 class _Types:
@@ -163,7 +167,7 @@ class _Types:
 
     def __init__(self, workload: Workload, flint: Any) -> None:
         ball = flint.arb
-        self.arb, self.workload = ball, workload
+        self.arb, self.matrix, self.workload = ball, flint.arb_mat, workload
         w = workload
         columns = (w.share, w.gain, w.rate, w.baseline, w.base_time, w.time_per_token, w.max_tokens)
         self.share: list[arb]
@@ -249,7 +253,7 @@ class _Types:
         tokens: list[arb] = []
         where: list[str] = []
         first, second = zero, zero
-        slopes = [zero, zero, zero, zero]
+        slopes = self.matrix([[0, 0], [0, 0]])
         for k, start in enumerate(near):
             found = self._budget(k, mu, pressure, start)
             if found is None:
@@ -261,14 +265,10 @@ class _Types:
             s = self.base_time[k] + c * x
             first += share * s
             second += share * s * s
-            if bend is not None:
-                by_mu = -c * bend
-                by_pressure = by_mu * s
-                slopes[0] += share * c * by_mu
-                slopes[1] += share * c * by_pressure
-                slopes[2] += 2 * share * s * c * by_mu
-                slopes[3] += 2 * share * s * c * by_pressure
-        return _Moments(tokens, where, first, second, (slopes[0], slopes[1], slopes[2], slopes[3]))
+            if bend is not None:  # dΦ = π c (1, 2s)ᵀ dℓ and dℓ = −bend c (1, s) d(μ₁, μ₂)
+                by_price = -share * c * c * bend
+                slopes += by_price * self.matrix([[1, s], [2 * s, 2 * s * s]])
+        return _Moments(tokens, where, self.matrix([[first], [second]]), slopes)
 
     def _budget(
         self, k: int, mu: arb, pressure: arb, start: float
@@ -310,25 +310,27 @@ class _Types:
 
 def _enclose(types: _Types, tokens: Array) -> _Moments | None:
     """Return a box of budgets that certainly holds exactly one optimum, or None."""
-    ball, near = types.arb, tokens.tolist()
-    first, second = types.moments([ball(x) for x in near])
+    ball, matrix, near = types.arb, types.matrix, tokens.tolist()
+    moments = types.moments([ball(x) for x in near])
+    z = matrix([[moments[0]], [moments[1]]])
     for _ in range(3):  # refine the moments by Newton's method, in balls but not yet rigorously
-        step = _newton(types, first, second, near)
+        step = _newton(types, z, near)
         if step is None:
             return None
-        (f, g), inverse, near = step
-        first = (first - inverse[0] * f - inverse[1] * g).mid()
-        second = (second - inverse[2] * f - inverse[3] * g).mid()
-    step = _newton(types, first, second, near)
+        residual, inverse, near = step
+        z = (z - inverse * residual).mid()
+    step = _newton(types, z, near)
     if step is None:
         return None
-    (f, g), y, near = step
-    shift = (-(y[0] * f + y[1] * g), -(y[2] * f + y[3] * g))
-    size = (first.abs_upper(), second.abs_upper())
+    residual, inverse, near = step
+    shift = -(inverse * residual)
     tiny = ball(2) ** -300  # where nobody is served for any time, the moments are 0
-    radius = [2 * d.abs_upper() + ball(2) ** -90 * s + tiny for d, s in zip(shift, size)]
+    radius = [
+        2 * d.abs_upper() + ball(2) ** -90 * x.abs_upper() + tiny
+        for d, x in zip(shift.entries(), z.entries())
+    ]
     for _ in range(8):
-        found = _krawczyk(types, first, second, radius, shift, y, near)
+        found = _krawczyk(types, z, radius, shift, inverse, near)
         if found is not None:
             return found
         radius = [8 * r for r in radius]
@@ -336,63 +338,50 @@ def _enclose(types: _Types, tokens: Array) -> _Moments | None:
 
 
 def _newton(
-    types: _Types, first: arb, second: arb, near: list[float]
-) -> tuple[tuple[arb, arb], tuple[arb, arb, arb, arb], list[float]] | None:
+    types: _Types, z: arb_mat, near: list[float]
+) -> tuple[arb_mat, arb_mat, list[float]] | None:
     r"""Return :math:`z - \Phi(z)`, an approximate inverse Y of its derivative, and the budgets."""
-    prices = types.prices(first, second)
-    if prices is None:
-        return None
-    at = types.respond(prices[1], prices[2], near)
+    at = _at(types, z, near)
     if at is None:
         return None
-    a, b, c, d = _derivative(types, first, second, at)
-    determinant = a * d - b * c
-    if determinant.contains(0):
+    try:
+        inverse = _derivative(types, z, at).inv().mid()
+    except ZeroDivisionError:
         return None
-    y = tuple((x / determinant).mid() for x in (d, -b, -c, a))
-    budgets = [float(x.mid()) for x in at.tokens]
-    return (first - at.first, second - at.second), (y[0], y[1], y[2], y[3]), budgets
+    return z - at.value, inverse, [float(x.mid()) for x in at.tokens]
 
 
-def _derivative(types: _Types, first: arb, second: arb, at: _Moments) -> tuple[arb, arb, arb, arb]:
-    r"""Return :math:`I - \Phi'`, row by row."""
+def _at(types: _Types, z: arb_mat, near: list[float]) -> _Moments | None:
+    """Return what the types answer to the prices at moments, or None where that is undecided."""
+    prices = types.prices(z[0, 0], z[1, 0])
+    return None if prices is None else types.respond(prices[1], prices[2], near)
+
+
+def _derivative(types: _Types, z: arb_mat, at: _Moments) -> arb_mat:
+    r"""Return :math:`I - \Phi'`, with :math:`\Phi' = \partial_\mu\Phi\;\partial_z\mu`."""
     rate = types.arrival_rate
-    pressure = rate / (1 - rate * first)
-    mu_by_first = pressure * pressure * pressure * second
-    mu_by_second = pressure * pressure / 2
-    pressure_by_first = pressure * pressure
-    p, q, r, s = at.slopes
-    return (
-        1 - (p * mu_by_first + q * pressure_by_first),
-        -(p * mu_by_second),
-        -(r * mu_by_first + s * pressure_by_first),
-        1 - r * mu_by_second,
-    )
+    pressure = rate / (1 - rate * z[0, 0])
+    square = pressure * pressure
+    prices = types.matrix([[square * pressure * z[1, 0], square / 2], [square, 0]])
+    slope: arb_mat = types.matrix([[1, 0], [0, 1]]) - at.slopes * prices
+    return slope
 
 
 def _krawczyk(
     types: _Types,
-    first: arb,
-    second: arb,
+    z: arb_mat,
     radius: list[arb],
-    shift: tuple[arb, arb],
-    y: tuple[arb, arb, arb, arb],
+    shift: arb_mat,
+    inverse: arb_mat,
     near: list[float],
 ) -> _Moments | None:
     """Return the budgets over the box if Krawczyk's operator maps it into its interior."""
     unit = types.arb(0, 1)
-    d = [r.upper() * unit for r in radius]
-    box = (first + d[0], second + d[1])
-    prices = types.prices(*box)
-    if prices is None:
-        return None
-    over = types.respond(prices[1], prices[2], near)
+    d = types.matrix([[r.upper() * unit] for r in radius])
+    over = _at(types, z + d, near)
     if over is None:
         return None
-    a, b, c, e = _derivative(types, *box, over)
-    rest = (
-        (1 - (y[0] * a + y[1] * c)) * d[0] - (y[0] * b + y[1] * e) * d[1],
-        -(y[2] * a + y[3] * c) * d[0] + (1 - (y[2] * b + y[3] * e)) * d[1],
-    )
-    inside = all(move.contains_interior(to + by) for move, to, by in zip(d, shift, rest))
+    spread = types.matrix([[1, 0], [0, 1]]) - inverse * _derivative(types, z + d, over)
+    image = shift + spread * d
+    inside = all(a.contains_interior(b) for a, b in zip(d.entries(), image.entries()))
     return over if inside else None
