@@ -55,6 +55,7 @@ from thinkqueue.solvers.conditional_gradient import ConditionalGradient
 from thinkqueue.solvers.fixed_point import FixedPoint
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.solvers.projected_gradient import ProjectedGradient
+from thinkqueue.solvers.quasi_newton import QuasiNewton
 from thinkqueue.targets import (
     InfeasibleTargetError,
     MeanTarget,
@@ -87,8 +88,13 @@ from thinkqueue.whole_tokens import (
     solve_integer,
 )
 from thinkqueue.workload import (
+    Curve,
     Fifo,
+    Hill,
+    Interpolated,
+    Logistic,
     NonPreemptivePriority,
+    PowerLaw,
     ProcessorSharing,
     Saturating,
     ShortestFirst,
@@ -103,15 +109,19 @@ __all__ = [
     "ConditionalGradient",
     "ConvexityProof",
     "CurvatureBound",
+    "Curve",
     "Difference",
     "Estimate",
     "Estimates",
     "Fifo",
     "FixedPoint",
     "GridSolution",
+    "Hill",
     "InfeasibleTargetError",
     "IntegerSolution",
+    "Interpolated",
     "Inversion",
+    "Logistic",
     "MeanTarget",
     "MeasurementError",
     "NegativeHessian",
@@ -119,8 +129,10 @@ __all__ = [
     "NonPreemptivePriority",
     "NotConvergedError",
     "PerType",
+    "PowerLaw",
     "ProcessorSharing",
     "ProjectedGradient",
+    "QuasiNewton",
     "Regime",
     "Saturating",
     "Sensitivity",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, Scalar, first, total
-from thinkqueue.delay.time import delay_of, flat, stable_state
+from thinkqueue.delay.time import curved, delay_of, flat, stable_state
 from thinkqueue.errors import WorkloadError
 from thinkqueue.workload import Parameters, Reply, Saturating, Workload, tokens_array
 
@@ -361,7 +361,7 @@ def negative_hessian(workload: Workload, tokens: ArrayLike) -> NegativeHessian:
     """
     ell = tokens_array(workload, tokens, single=True)
     state = stable_state(workload, ell)
-    own, cross, square, load, joint, _ = delay_of(workload.server).curvature(workload, state)
+    own, cross, square, load, joint, _ = curved(workload.server).curvature(workload, state)
     share, nothing = workload.share, np.zeros_like(ell)
     bend = workload.accuracy_weight * workload.weight * workload.curves.bend(ell)
     return NegativeHessian(

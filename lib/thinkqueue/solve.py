@@ -15,6 +15,7 @@ from thinkqueue.delay.time import delay_of, refuse_unstable, stable_state
 from thinkqueue.errors import WorkloadError
 from thinkqueue.solution import NotConvergedError, Solution, Status, Step
 from thinkqueue.solvers.newton import Newton
+from thinkqueue.solvers.quasi_newton import QuasiNewton
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
@@ -56,7 +57,7 @@ def solve(
         The workload.
     solver : Solver, optional
         ``Newton()``, the default, or ``FixedPoint()``, ``ConditionalGradient()``,
-        ``ProjectedGradient()``.
+        ``ProjectedGradient()``, ``QuasiNewton()``, the default where the server has no curvature.
     start : array_like, (N,), optional
         A stable allocation within the caps; the solver's own choice where not given.
     gap : float, optional
@@ -81,7 +82,9 @@ def solve(
     WorkloadError
         If an argument is out of its range, or ``solver`` is no solver.
     """
-    solver = Newton() if solver is None else solver
+    delay = delay_of(workload.server)
+    if solver is None:
+        solver = Newton() if hasattr(delay, "curvature") else QuasiNewton()
     if isinstance(solver, type) or not hasattr(solver, "iterates"):
         raise WorkloadError(
             f"solver is {solver!r}; it must be a solver such as Newton() or FixedPoint().",
@@ -113,7 +116,7 @@ def solve(
         except StopIteration as stop:
             status = stop.value
             break
-    if not delay_of(workload.server).convex:
+    if not delay.convex:
         status = Status.NO_BOUND
     elif best.gap <= gap * max(1.0, abs(first(best.objective))):
         status = Status.CONVERGED

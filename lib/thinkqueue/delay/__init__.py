@@ -1,6 +1,6 @@
 """What an allocation costs in time, one kind of server a file."""
 
-from thinkqueue.delay.delay import Delay, State, TimeCurvature
+from thinkqueue.delay.delay import CurvedDelay, Delay, State, TimeCurvature
 from thinkqueue.delay.fifo import mean_waiting_time
 from thinkqueue.delay.time import (
     delay_of,
@@ -15,6 +15,7 @@ from thinkqueue.delay.time import (
 from thinkqueue.delay.two_moments import Formula, MeanOnly, TwoMoments, room
 
 __all__ = [
+    "CurvedDelay",
     "Delay",
     "Formula",
     "MeanOnly",

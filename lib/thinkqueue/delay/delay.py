@@ -92,6 +92,11 @@ class Delay(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class CurvedDelay(Delay, Protocol):
+    """A server whose mean time has a Hessian to hand, for Newton's method."""
+
     def curvature(self, problem: Parameters, state: State) -> TimeCurvature:
         """Return the Hessian of the mean time at a stable state.
 

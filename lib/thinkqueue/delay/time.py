@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, first
-from thinkqueue.delay.delay import Delay, State
+from thinkqueue.delay.delay import CurvedDelay, Delay, State
 from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.workload import Fifo, Parameters, ProcessorSharing, Workload, tokens_array
 
@@ -43,6 +43,30 @@ def delay_of(server: object) -> Delay:
         parameter="server",
         value=server,
     )
+
+
+def curved(server: object) -> CurvedDelay:
+    """Return the formulas of a server that knows its curvature.
+
+    Parameters
+    ----------
+    server : object
+        As for :func:`delay_of`.
+
+    Raises
+    ------
+    WorkloadError
+        If it does not.
+    """
+    delay = delay_of(server)
+    if not hasattr(delay, "curvature"):
+        raise WorkloadError(
+            f"{server!r} has no curvature, which Newton() and negative_hessian need; QuasiNewton() "
+            "and ConditionalGradient() do without.",
+            parameter="server",
+            value=server,
+        )
+    return cast(CurvedDelay, delay)
 
 
 def only_fifo(workload: Parameters, what: str) -> None:

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
+from thinkqueue.delay.time import only_fifo
 from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.proofs.balls import DOUBLE, above, below, import_flint
 from thinkqueue.workload import Workload, tokens_array
@@ -179,6 +180,7 @@ def prove_concavity(
     -----
     The number of boxes grows exponentially with N; up to six types take seconds.
     """
+    only_fifo(workload, "The proof of concavity")
     import_flint()
     limit = _hyperplane(max_utilization)
     idle, most = np.zeros(len(workload)), workload.max_tokens

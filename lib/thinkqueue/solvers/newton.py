@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from thinkqueue.arrays import Array, Scalar, total
 from thinkqueue.bounds import Tangent, tangent
 from thinkqueue.delay.delay import TimeCurvature
+from thinkqueue.delay.time import curved
 from thinkqueue.objective import Answers
 from thinkqueue.rows import Rows, pick, put
 from thinkqueue.solution import Status
@@ -73,7 +74,7 @@ class Newton:
             given, no tokens, or for many types the allocation at the prices that are right for a
             sample of them.
         """
-        answers = Answers.of(problem)
+        answers, delay = Answers.of(problem), curved(problem.server)
         if tokens is None:
             tokens = _first_guess(problem, answers)
         if tokens is None:
@@ -88,7 +89,7 @@ class Newton:
             if rows is not None:
                 problem, here, least = pick(problem, rows), pick(here, rows), pick(least, rows)
                 answers = Answers.of(problem)
-            there = _climb(problem, answers, here)
+            there = _climb(problem, answers, here, delay.curvature(problem, here.state))
             resolved = there.objective - here.objective > _blur(here)
             closer = there.gap < least / 2  # than ever: rounding makes it come and go
             fruitless = 0 if some(resolved | closer) else fruitless + 1
@@ -257,9 +258,8 @@ def _blur(look: Tangent) -> Scalar:
     return RESOLUTION * size + EPSILON * look.state.magnified
 
 
-def _climb(p: Parameters, answers: Answers, here: Tangent) -> Tangent:
+def _climb(p: Parameters, answers: Answers, here: Tangent, bent: TimeCurvature) -> Tangent:
     """Go along a direction of ascent as far as is stable, better and not far beyond the top."""
-    bent = answers.delay.curvature(p, here.state)
     d, a = _direction(p, here, bent)
     drift, edge = bent.drift * a, 0.99 * here.state.slack
     t: Scalar

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, Index
+from thinkqueue.checks import floats
+from thinkqueue.errors import WorkloadError
 
 BISECTIONS = 200
 """Halvings of an interval of tokens: more than doubles have digits, from any cap to any root."""
@@ -155,6 +157,20 @@ class Curve:
         return type(self)(**{f.name: _at(getattr(self, f.name), place) for f in fields(self)})
 
 
+def _demand(curve: Curve, **least: float) -> None:
+    """Refuse a curve whose parameters are not above these numbers."""
+    for name, floor in least.items():
+        values = floats(name, getattr(curve, name))
+        if not (np.isfinite(values) & (values > floor)).all():
+            bad = np.ravel(values)[np.argmin(np.ravel(np.isfinite(values) & (values > floor)))]
+            raise WorkloadError(
+                f"{name} of a {type(curve).__name__} is {bad:g}; it must be "
+                f"{'positive' if floor == 0 else 'a finite number'}.",
+                parameter=name,
+                value=float(bad),
+            )
+
+
 def _at(value: Any, place: int | Index | slice) -> Any:
     if not np.ndim(value):
         return value
@@ -279,6 +295,9 @@ class PowerLaw(Curve):
     exponent: float | Array
     baseline: float | Array = 0.0
 
+    def __post_init__(self) -> None:
+        _demand(self, gain=-np.inf, rate=0, exponent=0, baseline=-np.inf)
+
     def value(self, tokens: Array) -> Array:
         r"""Return :math:`p(\ell)`.
 
@@ -374,6 +393,9 @@ class Hill(_SShaped):
     steepness: float | Array
     baseline: float | Array = 0.0
 
+    def __post_init__(self) -> None:
+        _demand(self, gain=-np.inf, midpoint=0, steepness=0, baseline=-np.inf)
+
     def _part(self, tokens: Array) -> tuple[Array, Array]:
         """Return x = ℓ kept from 0, and the share of the gain that is reached."""
         x = np.maximum(tokens, 1e-300)
@@ -423,7 +445,7 @@ class Hill(_SShaped):
 class Logistic(_SShaped):
     r"""Logistic regression on log-tokens: S-shaped for :math:`\beta_1 > 1`.
 
-    .. math:: \operatorname{logit} p(\ell) = \beta_0 + \beta_1 \ln(1 + \ell), \qquad \beta_1 \ge 0
+    .. math:: \operatorname{logit} p(\ell) = \beta_0 + \beta_1 \ln(1 + \ell), \qquad \beta_1 > 0
 
     Parameters
     ----------
@@ -433,6 +455,9 @@ class Logistic(_SShaped):
 
     intercept: float | Array
     steepness: float | Array
+
+    def __post_init__(self) -> None:
+        _demand(self, intercept=-np.inf, steepness=0)
 
     def value(self, tokens: Array) -> Array:
         r"""Return :math:`p(\ell)`.
@@ -493,6 +518,20 @@ class Interpolated(Curve):
     tokens: tuple[float, ...]
     accuracy: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        x, p = floats("tokens", self.tokens), floats("accuracy", self.accuracy)
+        if x.ndim != 1 or x.shape != p.shape or x.size < 2:
+            raise WorkloadError(
+                f"A curve of {x.size} tokens and {p.size} accuracies is none; it must have as many "
+                "of each, and two at least.",
+                parameter="tokens",
+                value=x.size,
+            )
+        if not (x[0] >= 0 and np.isfinite(x).all() and (np.diff(x) > 0).all()):
+            raise WorkloadError(
+                "The tokens of a curve must ascend, from 0 or more.", parameter="tokens", value=x
+            )
+
     @property
     def concave(self) -> bool:  # type: ignore[override]
         """Whether these very points lie on a concave curve."""
@@ -549,6 +588,16 @@ class Interpolated(Curve):
         worth = np.where(np.isfinite(price)[..., None], self.value(tried), 0.0) - dear * tried
         best = np.argmax(worth, axis=-1)[..., None]
         return np.asarray(np.take_along_axis(tried, best, axis=-1)[..., 0])
+
+    def pick(self, place: int | Index | slice) -> Self:
+        """Return the curve itself, which is that of one type.
+
+        Parameters
+        ----------
+        place : int, ndarray of int or slice
+            Which types.
+        """
+        return self
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,12 @@ def _curve(table: Mapping[str, Any], called: str) -> Curve:
                 value=value,
             )
         values[name] = tuple(map(float, value)) if isinstance(value, list) else float(value)
-    return CURVES[kind](**values)
+    try:
+        return CURVES[kind](**values)
+    except WorkloadError as error:
+        raise WorkloadError(
+            f"{where}: {error}", parameter=error.parameter, value=error.value
+        ) from None
 
 
 def _kind(table: Any, known: Mapping[str, Any], called: str) -> str:

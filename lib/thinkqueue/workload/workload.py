@@ -400,8 +400,10 @@ class Workload:
                     f"Give either {whole} or {', '.join(parts)}: {what}.",
                     parameter=whole,
                 )
+        curves = size
         if accuracy is not None and not isinstance(accuracy, Curve):
-            accuracy = _curves(accuracy, names)
+            each = _sequence("accuracy", accuracy)
+            curves, accuracy = len(each), _curves(each, names)
             if isinstance(accuracy, Saturating):
                 columns = {**columns, **{name: getattr(accuracy, name) for name in CURVE}}
                 accuracy = None
@@ -417,6 +419,14 @@ class Workload:
                 )
             arrays[field] = np.array(np.broadcast_to(values, (size,)))
             arrays[field].flags.writeable = False
+        if isinstance(accuracy, Mixed):
+            curves = sum(places.size for places, _ in accuracy.parts)
+        if curves != size:
+            raise WorkloadError(
+                f"accuracy has {curves} curves; there are {size} task types.",
+                parameter="accuracy",
+                value=curves,
+            )
         put(self, "_names", _checked_names(names, size))
         scalars = {"arrival_rate": arrival_rate, "accuracy_weight": accuracy_weight}
         for name, value in scalars.items():
@@ -437,13 +447,6 @@ class Workload:
         if accuracy is None:
             accuracy = Saturating(*(arrays[name] for name in CURVE))
         else:
-            places = sum(p.size for p, _ in accuracy.parts) if isinstance(accuracy, Mixed) else size
-            if places != size:
-                raise WorkloadError(
-                    f"accuracy has {places} curves; there are {size} task types.",
-                    parameter="accuracy",
-                    value=places,
-                )
             _check_curves(accuracy, self.max_tokens, self.name)
         put(self, "curves", accuracy)
         put(self, "service", service or Affine(*(arrays[name] for name in SERVICE)))
@@ -452,9 +455,8 @@ class Workload:
             server.rank(np.zeros(size))  # says so where it orders another number of types
 
 
-def _curves(curves: Iterable[Curve], names: Sequence[Any] | None) -> Curve:
+def _curves(curves: Sequence[Curve], names: Sequence[Any] | None) -> Curve:
     """Join the curves of all types; those of the usual kind become arrays for the checks to see."""
-    curves = _sequence("accuracy", curves)
     for k, curve in enumerate(curves):
         if not isinstance(curve, Curve):
             task = names[k] if names is not None and k < len(names) else k + 1
