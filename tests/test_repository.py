@@ -162,6 +162,13 @@ def arguments(thing: Any) -> list[str]:
     return [name for name in names if name not in ("self", "cls") and not name.startswith("_")]
 
 
+def texts(thing: object) -> str:
+    """The text of a thing, and of what it inherits from, where inherited fields stand."""
+    family = inspect.getmro(thing) if inspect.isclass(thing) else [thing]
+    ours = [one for one in family if getattr(one, "__module__", "").startswith("thinkqueue")]
+    return "\n\n".join(inspect.getdoc(one) or "" for one in ours or [thing])
+
+
 def test_everything_public_is_documented() -> None:
     things = dict(public_things())
     assert len(things) > 20
@@ -170,7 +177,7 @@ def test_everything_public_is_documented() -> None:
         f"{name}({argument})"
         for name, thing in things.items()
         for argument in arguments(thing)
-        if argument not in documented_arguments(inspect.getdoc(thing) or "")
+        if argument not in documented_arguments(texts(thing))
     ]
     assert undocumented == []
     assert silent == []

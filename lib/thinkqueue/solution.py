@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,37 @@ class Step(NamedTuple):
     utilization: float
 
 
+Values = TypeVar("Values", float, Array)
+
+
 @dataclass(frozen=True)
-class Solution:
-    r"""A token allocation with its certificate.
+class Bounded(Generic[Values]):
+    r"""What every answer of this library has in common, with one meaning throughout.
 
     Attributes
     ----------
     tokens : ndarray, (N,)
-        The best allocation found, :math:`0 \le \ell \le \ell_{\max}`, stable.
+        The best allocation found: allowed, and stable.
     objective : float
-        :math:`J(\ell)` in s.
+        What was maximised, at these tokens: J in s unless the answer says otherwise.
     upper_bound : float
-        :math:`U(\ell) \ge J^*` in s, by the tangent bound.
+        No allocation that was allowed reaches more.
     gap : float
-        :math:`U(\ell) - J(\ell)` in s: no allocation is better by more than this.
+        ``upper_bound - objective``: none is better by more than this.
+    """
+
+    tokens: NDArray[Any]
+    objective: Values
+    upper_bound: Values
+    gap: Values
+
+
+@dataclass(frozen=True)
+class Solution(Bounded[float]):
+    r"""A token allocation with its certificate, the tangent bound :math:`U(\ell) \ge J^*`.
+
+    Attributes
+    ----------
     utilization : float
         The load :math:`\rho`.
     mean_system_time : float
@@ -93,10 +110,6 @@ class Solution:
         Objective, gap and load at the start and after each step.
     """
 
-    tokens: Array
-    objective: float
-    upper_bound: float
-    gap: float
     utilization: float
     mean_system_time: float
     mean_accuracy: float
@@ -111,7 +124,7 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class GridSolution:
+class GridSolution(Bounded[Array]):
     r"""The optima of a grid of workloads, each with its certificate.
 
     The fields are those of :class:`~thinkqueue.Solution`; ``tokens`` has the shape of the grid and
@@ -134,10 +147,6 @@ class GridSolution:
         Where some allocation is stable.
     """
 
-    tokens: Array
-    objective: Array
-    upper_bound: Array
-    gap: Array
     utilization: Array
     mean_system_time: Array
     mean_accuracy: Array

@@ -41,7 +41,7 @@ def exact(w: Workload, tokens: list[mpf] | np.ndarray) -> tuple[mpf, list[mpf]]:
 def test_one_type_against_its_own_derivative() -> None:
     w = plain_workload(1, 1)
     proof = certify(w, solve(w).tokens)
-    assert proof.enclosed
+    assert proof.proven
     assert proof.tokens_lower is not None
     assert proof.tokens_upper is not None
     assert exact(w, proof.tokens_lower)[1][0] >= 0 >= exact(w, proof.tokens_upper)[1][0]
@@ -64,7 +64,7 @@ def test_the_box_holds_the_root_of_the_exact_gradient(seed: int) -> None:
     """Newton with 120 digits, started in the middle of the box, ends in it."""
     w = plain_workload(seed + 50, 4)
     proof = certify(w, solve(w).tokens)
-    assert proof.enclosed
+    assert proof.proven
     assert proof.tokens_lower is not None
     assert proof.tokens_upper is not None
     free = np.flatnonzero(proof.free)
@@ -96,7 +96,7 @@ def test_hard_workloads(seed: int) -> None:
     assert np.isfinite([proof.lower, proof.upper, proof.gap]).all()
     assert proof.lower <= proof.upper
     assert proof.gap >= 0
-    if proof.enclosed:
+    if proof.proven:
         assert not (proof.free & (proof.at_zero | proof.at_cap)).any()
         value, _ = exact(w, proof.tokens_lower)
         assert value <= proof.upper
@@ -105,7 +105,7 @@ def test_hard_workloads(seed: int) -> None:
 def test_the_workload_of_the_book_is_certified() -> None:
     w = Workload.from_toml(QWEN)
     proof = certify(w, solve(w).tokens)
-    assert proof.enclosed
+    assert proof.proven
     assert (proof.free | proof.at_zero | proof.at_cap).all()
     assert proof.upper - proof.lower <= 1e-9
 
@@ -113,7 +113,7 @@ def test_the_workload_of_the_book_is_certified() -> None:
 def test_thousands_of_types() -> None:
     w = plain_workload(3, 2000)
     proof = certify(w, solve(w).tokens)
-    assert proof.enclosed
+    assert proof.proven
     slope = gradient(w, solve(w).tokens)
     assert (slope[proof.at_zero] < 0).all()
 
@@ -124,7 +124,7 @@ def test_far_from_the_optimum_the_bounds_hold_and_are_wide() -> None:
     far = certify(w, np.zeros(5))
     assert far.lower <= best.lower
     assert far.upper >= best.upper
-    if far.enclosed:  # Newton may have found it from there; it is the same box then
+    if far.proven:  # Newton may have found it from there; it is the same box then
         assert far.tokens_lower is not None
         assert best.tokens_upper is not None
         assert (far.tokens_lower <= best.tokens_upper).all()
@@ -133,14 +133,14 @@ def test_far_from_the_optimum_the_bounds_hold_and_are_wide() -> None:
 def test_every_budget_at_zero() -> None:
     w = plain_workload(0, 3).replace(accuracy_weight=0.0)
     proof = certify(w, np.zeros(3))
-    assert proof.enclosed
+    assert proof.proven
     assert proof.at_zero.all()
     assert proof.gap == 0.0
 
 
 def test_no_time_at_all() -> None:
     w = plain_workload(0, 2).replace(accuracy_weight=1e-6, base_time=0.0)
-    assert certify(w, [0.0, 0.0]).enclosed
+    assert certify(w, [0.0, 0.0]).proven
 
 
 def test_a_budget_on_the_threshold_is_left_undecided() -> None:
@@ -165,7 +165,7 @@ def test_an_undecided_certificate_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(certificate, "_enclose", lambda types, tokens: None)
     w = plain_workload(5, 3)
     proof = certify(w, solve(w).tokens)
-    assert not proof.enclosed
+    assert not proof.proven
     assert proof.tokens_lower is None
     assert proof.status.startswith("Undecided")
     assert proof.lower <= proof.upper
@@ -184,7 +184,7 @@ def test_a_box_without_the_optimum_is_not_certified(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(certificate, "_krawczyk", shifted)
     w = plain_workload(1, 5)
-    assert not certify(w, solve(w).tokens).enclosed
+    assert not certify(w, solve(w).tokens).proven
 
 
 @pytest.mark.parametrize("u", [0.05, 0.3, 0.9, 2.0])

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 PRECISION = 128
 """Bits of the midpoints."""
 
-ENCLOSED = (
+PROVEN = (
     "Proven: exactly one allocation satisfies the conditions of optimality in the box, and it is "
     "the optimum."
 )
@@ -68,7 +68,7 @@ class Certificate:
     gap : float
         No allocation is better than these tokens by more than this, in s; finer than
         ``upper - lower``, which are rounded outward.
-    enclosed : bool
+    proven : bool
         Whether the optimum is proven to exist, and to be the only one, in the box below.
     tokens_lower, tokens_upper : ndarray, (N,), or None
         The corners of the box, if it is enclosed.
@@ -83,7 +83,7 @@ class Certificate:
     lower: float
     upper: float
     gap: float
-    enclosed: bool
+    proven: bool
     tokens_lower: Array | None
     tokens_upper: Array | None
     free: NDArray[np.bool_]
@@ -148,7 +148,7 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
         where == "free",
         where == "zero",
         where == "cap",
-        ENCLOSED,
+        PROVEN,
     )
 
 

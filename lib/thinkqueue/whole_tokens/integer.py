@@ -10,6 +10,7 @@ from thinkqueue.arrays import Index
 from thinkqueue.bounds import tangent
 from thinkqueue.delay import delay_of
 from thinkqueue.errors import WorkloadError
+from thinkqueue.solution import Bounded
 from thinkqueue.solve import solve
 from thinkqueue.whole_tokens import load_search, tangent_search
 from thinkqueue.whole_tokens.choices import Choices, Menu, blur
@@ -29,19 +30,13 @@ LEAST_BOUNDS = 100
 
 
 @dataclass(frozen=True)
-class IntegerSolution:
+class IntegerSolution(Bounded[float]):
     r"""The best allowed allocation that was found, and what is certain about it.
+
+    Its tokens are int64. Where it is proven, only the tolerance for rounding is left of the gap.
 
     Attributes
     ----------
-    tokens : ndarray of int64, (N,)
-        Allowed budgets, stable.
-    objective : float
-        :math:`J` in s.
-    upper_bound : float
-        No allowed allocation is better than this, in s.
-    gap : float
-        ``upper_bound - objective``: where ``proven``, only the tolerance for rounding is left.
     proven : bool
         Whether every other allocation was compared, or excluded by a bound with room for rounding.
     nodes : int
@@ -49,10 +44,6 @@ class IntegerSolution:
         looked at: a measure of the work.
     """
 
-    tokens: Index
-    objective: float
-    upper_bound: float
-    gap: float
     proven: bool
     nodes: int
 
