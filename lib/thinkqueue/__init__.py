@@ -48,7 +48,7 @@ from thinkqueue.simulation import (
     simulate,
     simulate_difference,
 )
-from thinkqueue.smoothness import CurvatureBound, curvature_bound
+from thinkqueue.smoothness import CurvatureBound, curvature_bound, relative_modulus
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import Solver, solve
 from thinkqueue.solvers.conditional_gradient import ConditionalGradient
@@ -162,6 +162,7 @@ __all__ = [
     "prove_concavity",
     "queueing_price",
     "read_measurements",
+    "relative_modulus",
     "round_tokens",
     "rounding_loss_bound",
     "sensitivity",
