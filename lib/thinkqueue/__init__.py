@@ -17,6 +17,7 @@ from thinkqueue.calibration import (
     propagate,
     read_measurements,
 )
+from thinkqueue.damping import line_search_factor, price_feedback
 from thinkqueue.delay import (
     mean_system_time,
     mean_waiting_time,
@@ -153,11 +154,13 @@ __all__ = [
     "invert_waiting_time_tail",
     "largest_arrival_rate",
     "least_accuracy_weight",
+    "line_search_factor",
     "mean_accuracy",
     "mean_system_time",
     "mean_waiting_time",
     "negative_hessian",
     "objective",
+    "price_feedback",
     "propagate",
     "prove_concavity",
     "queueing_price",
