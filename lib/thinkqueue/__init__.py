@@ -27,6 +27,7 @@ from thinkqueue.delay import (
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
+from thinkqueue.movement import budget_range
 from thinkqueue.objective import (
     NegativeHessian,
     accuracy,
@@ -143,6 +144,7 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "accuracy",
+    "budget_range",
     "calibrate",
     "certify",
     "contraction_modulus",
