@@ -40,6 +40,7 @@ from thinkqueue.objective import (
 from thinkqueue.proofs.certificate import Certificate, certify
 from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
 from thinkqueue.regimes import Regime, fixed_point_regimes
+from thinkqueue.regret import RegretBound, regret_bound
 from thinkqueue.sensitivity import Sensitivity, sensitivity
 from thinkqueue.simulation import (
     Difference,
@@ -124,6 +125,7 @@ __all__ = [
     "ProcessorSharing",
     "ProjectedGradient",
     "Regime",
+    "RegretBound",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -167,6 +169,7 @@ __all__ = [
     "prove_concavity",
     "queueing_price",
     "read_measurements",
+    "regret_bound",
     "relative_modulus",
     "round_tokens",
     "rounding_loss_bound",
