@@ -27,6 +27,7 @@ from thinkqueue.delay import (
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
+from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
 from thinkqueue.movement import budget_range
 from thinkqueue.objective import (
     NegativeHessian,
@@ -102,6 +103,7 @@ from thinkqueue.workload import (
 __all__ = [
     "Calibration",
     "CalibrationError",
+    "CapacityLaw",
     "Certificate",
     "ConditionalGradient",
     "ConvexityProof",
@@ -148,6 +150,7 @@ __all__ = [
     "accuracy",
     "budget_range",
     "calibrate",
+    "capacity_law",
     "certify",
     "contraction_modulus",
     "curvature_bound",
@@ -158,6 +161,7 @@ __all__ = [
     "invert_waiting_time_tail",
     "largest_arrival_rate",
     "least_accuracy_weight",
+    "light_traffic_tokens",
     "line_search_factor",
     "mean_accuracy",
     "mean_system_time",
