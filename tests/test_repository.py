@@ -108,6 +108,13 @@ def test_chapters_that_are_listed_are_there() -> None:
     assert missing == []
 
 
+def test_what_is_new_names_tests_that_are_there() -> None:
+    text = (ROOT / "chapters" / "what_is_new.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def public_things() -> Iterator[tuple[str, Any]]:
     """Yield what packages export, and the functions of the modules at the top."""
     seen = set()

@@ -17,6 +17,7 @@ from thinkqueue.calibration import (
     propagate,
     read_measurements,
 )
+from thinkqueue.damping import line_search_factor, price_feedback
 from thinkqueue.delay import (
     mean_system_time,
     mean_waiting_time,
@@ -26,6 +27,8 @@ from thinkqueue.delay import (
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
+from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
+from thinkqueue.movement import budget_range
 from thinkqueue.objective import (
     NegativeHessian,
     accuracy,
@@ -38,6 +41,7 @@ from thinkqueue.objective import (
 from thinkqueue.proofs.certificate import Certificate, certify
 from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
 from thinkqueue.regimes import Regime, fixed_point_regimes
+from thinkqueue.regret import RegretBound, regret_bound
 from thinkqueue.sensitivity import Sensitivity, sensitivity
 from thinkqueue.simulation import (
     Difference,
@@ -48,7 +52,7 @@ from thinkqueue.simulation import (
     simulate,
     simulate_difference,
 )
-from thinkqueue.smoothness import CurvatureBound, curvature_bound
+from thinkqueue.smoothness import CurvatureBound, curvature_bound, relative_modulus
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import Solver, solve
 from thinkqueue.solvers.conditional_gradient import ConditionalGradient
@@ -105,6 +109,7 @@ from thinkqueue.workload import (
 __all__ = [
     "Calibration",
     "CalibrationError",
+    "CapacityLaw",
     "Certificate",
     "ConditionalGradient",
     "ConvexityProof",
@@ -134,6 +139,7 @@ __all__ = [
     "ProjectedGradient",
     "QuasiNewton",
     "Regime",
+    "RegretBound",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -154,7 +160,9 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "accuracy",
+    "budget_range",
     "calibrate",
+    "capacity_law",
     "certify",
     "contraction_modulus",
     "curvature_bound",
@@ -165,15 +173,20 @@ __all__ = [
     "invert_waiting_time_tail",
     "largest_arrival_rate",
     "least_accuracy_weight",
+    "light_traffic_tokens",
+    "line_search_factor",
     "mean_accuracy",
     "mean_system_time",
     "mean_waiting_time",
     "negative_hessian",
     "objective",
+    "price_feedback",
     "propagate",
     "prove_concavity",
     "queueing_price",
     "read_measurements",
+    "regret_bound",
+    "relative_modulus",
     "round_tokens",
     "rounding_loss_bound",
     "sensitivity",
