@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.bounds import fixed_point_map
-from thinkqueue.delay.time import delay_of, only_fifo
+from thinkqueue.delay.time import curved, only_fifo
 from thinkqueue.grid import rows_of, solve_grid
 from thinkqueue.objective import queueing_price
 from thinkqueue.smoothness import curvature_bound
@@ -78,7 +78,7 @@ def price_feedback(
     best = solve_grid(workload, **parameters)  # type: ignore[arg-type]
     grid, shape = rows_of(workload, parameters)
     tokens = best.tokens.reshape(-1, len(workload))
-    delay, worth = delay_of(workload.server), np.asarray(grid.accuracy_weight * grid.weight)
+    delay, worth = curved(workload.server), np.asarray(grid.accuracy_weight * grid.weight)
     state = delay.at(grid, tokens)
     own, cross, square, load, joint, _ = delay.curvature(grid, state)
     # the reply to the prices is nearer to the optimum of a rare type than the solver had to come
