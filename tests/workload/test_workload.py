@@ -485,3 +485,11 @@ def test_every_error_is_a_value_error_of_this_library():
 def test_many_allocations_are_refused_where_one_is_meant(function, rows):
     with pytest.raises(WorkloadError, match=rf"\({rows}, 3\).*one allocation"):
         function(good(), np.zeros((rows, 3)))
+
+
+@pytest.mark.parametrize("off", [1e-3, 1e-5, 1e-8])
+def test_shares_that_miss_one_by_little_are_refused_too(off):
+    share = np.array([0.5, 0.3, 0.2 + off])
+    with pytest.raises(WorkloadError, match="add up to"):
+        good(share=share)
+    assert good(share=share / share.sum()).share.sum() == pytest.approx(1, abs=1e-15)

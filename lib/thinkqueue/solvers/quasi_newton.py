@@ -60,20 +60,26 @@ class QuasiNewton:
         size = max(abs(first(here.objective)), 1.0)
         good = here.tokens
 
+        def inside(asked: Array) -> Array:
+            """Go from the last stable point as far as a part of its slack is kept."""
+            enough = INSIDE * delay.at(p, good).slack
+            low, high = 0.0, 1.0
+            for _ in range(60):
+                part = (low + high) / 2
+                slack = delay.at(p, good + part * (asked - good)).slack
+                low, high = (part, high) if slack > enough else (low, part)
+                if enough < slack < 2 * enough:
+                    break
+            return np.asarray(good + low * (asked - good))
+
         def loss(x: Array) -> tuple[float, Array]:
             nonlocal good
             asked = np.minimum(np.maximum(x * unit, 0), p.max_tokens)
-            at = asked
             with np.errstate(all="ignore"):
-                state = delay.at(p, at)
-                if not state.slack > 0:
-                    part, enough = 1.0, INSIDE * delay.at(p, good).slack
-                    while not state.slack > enough:
-                        part /= 2
-                        at = good + part * (asked - good)
-                        state = delay.at(p, at)
-                else:
-                    good = at
+                state = delay.at(p, asked)
+                at = asked if state.slack > 0 else inside(asked)
+                state = state if state.slack > 0 else delay.at(p, at)
+            good = at
             slope = p.share * state.price - answers.stake * p.curves.slope(at)
             value = state.time - answers.worth(at) + slope @ (asked - at)
             return first(value) / size, slope * unit / size
@@ -84,8 +90,9 @@ class QuasiNewton:
             found = minimize(loss, here.tokens / unit, jac=True, bounds=bounds, method="L-BFGS-B",
                              options={"ftol": 1e-16, "gtol": 1e-13, "maxiter": 2000})  # fmt: skip
             reached = np.minimum(np.maximum(found.x * unit, 0), p.max_tokens)
-            if not delay.at(p, reached).slack > 0:
-                return Status.STALLED
+            with np.errstate(all="ignore"):
+                if not delay.at(p, reached).slack > 0:
+                    reached = inside(reached)
             there = tangent(p, reached, answers)
             if not there.objective > here.objective and not there.gap < here.gap:
                 return Status.STALLED
