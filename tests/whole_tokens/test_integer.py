@@ -7,7 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from thinkqueue import UnstableError, Workload, WorkloadError, objective, solve, utilization
+from thinkqueue import (
+    Fifo,
+    ProcessorSharing,
+    UnstableError,
+    Workload,
+    WorkloadError,
+    objective,
+    solve,
+    utilization,
+)
 from thinkqueue.arrays import Array
 from thinkqueue.bounds import tangent
 from thinkqueue.whole_tokens import (
@@ -266,3 +275,14 @@ def test_scip_agrees() -> None:
     found = solve_integer(w)
     assert float(objective(w, tokens)) <= found.objective + found.gap
     assert model.getDualbound() >= found.objective * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("server", [Fifo(), ProcessorSharing()], ids=repr)
+def test_single_changes_are_valued_as_they_are(server: object) -> None:
+    choices = Choices.of(plain_workload(21, 6).replace(server=server))
+    index = np.array([0, 100, 2000, 7, 900, 0])
+    step = index + np.array([1, 1, -1, 0, 1, 1])
+    got = choices.changed(index, step)
+    for k in np.flatnonzero(step != index):
+        one = np.where(np.arange(6) == k, step, index)
+        assert got[k] == pytest.approx(float(choices.objective(one)), rel=1e-13)
