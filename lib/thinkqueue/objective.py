@@ -74,6 +74,17 @@ class Answers:
         value, cap = (np.broadcast_to(x, price.shape) for x in (self.value, self.cap))
         return self.curves.respond(value, price, tokens, cap), self.worth(tokens)
 
+    def towards(self, tokens: Array, price: Array, rise: Array) -> Array:
+        """Return a step towards the budgets at prices that rise with the tokens.
+
+        Parameters
+        ----------
+        tokens, price, rise : ndarray, (..., N)
+            The present tokens, seconds a token there, and the slope of these.
+        """
+        reply = self.respond(tokens, price)[0]
+        return np.asarray(reply.slope / (reply.bend + rise))
+
 
 class SaturatingAnswers(Answers):
     r"""The same where all curves saturate: everything in closed form, and exact near the optimum.
@@ -138,6 +149,18 @@ class SaturatingAnswers(Answers):
         v *= self.width
         worth = self.idle - total(self.stake_gain, np.expm1(least, out=least))
         return Reply(v, gain, slope, bend), worth
+
+    def towards(self, tokens: Array, price: Array, rise: Array) -> Array:
+        """Return the step of Newton's method for u = 0, which is convex: it never overshoots.
+
+        Parameters
+        ----------
+        tokens, price, rise : ndarray, (..., N)
+            The present tokens, seconds a token there, and the slope of these.
+        """
+        u = self.log_value - self.rate * tokens
+        u -= np.log(price)
+        return np.asarray(u / (self.rate + rise / price))
 
 
 TINY = 1e-150

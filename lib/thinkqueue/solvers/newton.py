@@ -149,8 +149,7 @@ def _first_guess(p: Parameters, answers: Answers) -> Array | None:
     tokens = np.zeros(answers.stake.shape)
     for _ in range(GUESSES):
         price, rise = delay.frozen(p, tokens, state)
-        reply = answers.respond(tokens, price)[0]
-        tokens = tokens + reply.slope / (reply.bend + rise)
+        tokens = tokens + answers.towards(tokens, price, rise)
         tokens = np.minimum(np.maximum(tokens, 0), p.max_tokens)
     return tokens if delay.at(p, tokens).slack > state.slack / 2 else None
 

@@ -8,6 +8,7 @@ thinking length is another :class:`Service`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -93,10 +94,16 @@ class Affine:
         tokens : ndarray, (..., N)
             Thinking tokens.
         """
-        c = self.time_per_token
-        s = self.base_time + c * tokens
-        twice = 2 * c
-        return Moments(s, s * s, c, twice * s, 0.0, twice * c)
+        s = self.mean(tokens)
+        return Moments(s, s * s, self.time_per_token, self._twice * s, 0.0, self._twice_square)
+
+    @cached_property
+    def _twice(self) -> Array:
+        return np.asarray(2 * self.time_per_token)
+
+    @cached_property
+    def _twice_square(self) -> Array:
+        return np.asarray(self._twice * self.time_per_token)
 
     def pick(self, place: Index | slice) -> Affine:
         """Return the service of some types.
