@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib
 import inspect
@@ -295,12 +296,31 @@ def test_readme_code_runs() -> None:
     run(sys.executable, "-W", "error", "-c", "\n".join(blocks))
 
 
-def test_core_needs_no_extra() -> None:
-    """Importing the package loads none of what only extras bring."""
-    extras = "flint numba tqdm pandas pyarrow dask distributed matplotlib seaborn sympy cvxpy"
+def test_the_library_loads_only_what_it_needs() -> None:
+    """Importing the package loads nothing that only extras bring, and not SciPy, the heaviest."""
+    others = "scipy flint numba tqdm pandas pyarrow dask distributed matplotlib seaborn sympy cvxpy"
     code = (
         "import sys, thinkqueue\n"
-        f"loaded = [name for name in {extras.split()} if name in sys.modules]\n"
+        f"loaded = [name for name in {others.split()} if name in sys.modules]\n"
         "assert not loaded, loaded"
     )
     run(sys.executable, "-c", code)
+
+
+def test_what_is_imported_later_is_what_is_exported() -> None:
+    """Type checkers read one list and Python another: they say the same, and all is there."""
+    tree = ast.parse(Path(thinkqueue.__file__).read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    named = {
+        alias.name: imported.module
+        for imported in checked.body
+        if isinstance(imported, ast.ImportFrom)
+        for alias in imported.names
+    }
+    assert named == thinkqueue._LATER
+    assert set(named) < set(thinkqueue.__all__) <= set(dir(thinkqueue))
+    for name in thinkqueue.__all__:
+        assert getattr(thinkqueue, name).__name__ == name
+    assert thinkqueue.calibration.Draws.__name__ == "Draws"
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = thinkqueue.nonsense
