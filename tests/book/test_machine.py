@@ -96,6 +96,28 @@ def test_outputs_are_dropped_when_what_they_depend_on_changes(
     assert cache.find(notebook) is None
 
 
+@pytest.mark.parametrize(
+    "damaged", ["computation.json", "global.db", "__version__.txt", "executed/*/base.ipynb"]
+)
+@pytest.mark.parametrize("how", ["emptied", "cut off", "removed"])
+def test_a_record_that_was_not_written_whole_counts_for_nothing(
+    small_book: Book, damaged: str, how: str
+) -> None:
+    """As after a full disk or a kill at the wrong moment: the next build goes its way."""
+    notebook = read_notebook(small_book, "chapters/page")
+    OutputCache(small_book).store(notebook, "page.md", 1.0)
+    (path,) = small_book.cache.glob(damaged)
+    whole = path.read_bytes()
+    if how == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(whole[: len(whole) // 2 if how == "cut off" else 0])
+    cache = OutputCache(small_book)
+    assert cache.find(notebook) is None or damaged == "__version__.txt"
+    cache.store(notebook, "page.md", 1.0)
+    assert OutputCache(small_book).find(notebook) is not None
+
+
 def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
     notebook = read_notebook(small_book, "chapters/page")
     OutputCache(small_book).store(notebook, "page.md", 1.0)

@@ -26,6 +26,7 @@ from thinkqueue.book import execution, fingerprint, reference
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.layout import Book
 from thinkqueue.book.values import Stated
+from thinkqueue.files import write_atomically
 
 #: Left in the folder of a whole book, with the hash of all that it was built from.
 WHOLE = ".whole"
@@ -147,7 +148,7 @@ def renew_picture(book: Book) -> Path:
                 path = book.root / "chapters" / "_static" / "picture.svg"
                 # it is seen outside the book, where nothing turns its colours in the dark
                 white = figure.replace("<svg ", '<svg style="background: #fff" ', 1)
-                path.write_text(white, encoding="utf-8")
+                write_atomically(path, white)
                 return path
     message = f"{book.pages[0]} has no figure"
     raise BookError(message)
