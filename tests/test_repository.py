@@ -282,6 +282,13 @@ def test_locks_name_no_place() -> None:
         assert "index-url" not in text.replace("--no-emit-index-url", "")
 
 
+def test_make_test_is_all_that_must_be_run() -> None:
+    """Whatever a bare machine lacks is brought by make and not by those who call it."""
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if line and not line.startswith("#")]
+    assert code == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+
+
 def test_citation_file() -> None:
     tool = ROOT / ".tools" / "citation" / "bin" / "cffconvert"
     assert tool.is_file(), "cffconvert has an environment of its own, which `make test` makes"
