@@ -19,6 +19,22 @@ def printable(text: str) -> str:
     )
 
 
+def brief(text: str, width: int) -> str:
+    """Return a text of at most so many letters: a longer one loses its middle.
+
+    Parameters
+    ----------
+    text : str
+        What to show.
+    width : int
+        The most letters.
+    """
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def shortened(names: Sequence[str], width: int) -> tuple[str, ...]:
     """Return names of at most so many letters that differ wherever the names do.
 
@@ -33,17 +49,10 @@ def shortened(names: Sequence[str], width: int) -> tuple[str, ...]:
         The most letters of each, at least 12.
     """
     texts = [printable(name) for name in names]
-    short = [_without_middle(text, width) for text in texts]
+    short = [brief(text, width) for text in texts]
     return tuple(
-        _without_middle(text, width - len(mark)) + mark
-        if short.count(brief) > 1 and (mark := f" ({place})")
-        else brief
-        for place, (text, brief) in enumerate(zip(texts, short, strict=True), 1)
+        brief(text, width - len(mark)) + mark
+        if short.count(name) > 1 and (mark := f" ({place})")
+        else name
+        for place, (text, name) in enumerate(zip(texts, short, strict=True), 1)
     )
-
-
-def _without_middle(text: str, width: int) -> str:
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
