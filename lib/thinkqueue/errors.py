@@ -81,8 +81,7 @@ def needing(extra: str, purpose: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{purpose} needs {error.name}, which is not installed: "
-            f"pip install 'thinkqueue[{extra}]'.",
-            name=error.name,
+            f"pip install 'thinkqueue[{extra}]'."
         ) from error
 
 

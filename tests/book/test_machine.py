@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from thinkqueue.book.__main__ import app
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import read_notebook
@@ -132,6 +134,17 @@ def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
 def test_a_page_that_is_not_there_is_named(small_book: Book) -> None:
     with pytest.raises(FileNotFoundError, match="chapters/absent"):
         read_notebook(small_book, "chapters/absent")
+
+
+@pytest.mark.parametrize("command", ["build", "reference", "public"])
+def test_a_book_without_its_extra_says_what_to_install(
+    small_book: Book, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    done = CliRunner().invoke(app, [command, "--root", str(small_book.root)])
+    assert done.exit_code == 1
+    assert done.output.startswith("The book needs yaml, which is not installed: pip install")
+    assert len(done.output.splitlines()) == 1
 
 
 def test_buttons_wait_for_the_public_address() -> None:

@@ -82,7 +82,6 @@ def public_command(root: Root = Path()) -> None:
 @contextmanager
 def kind_exit() -> Iterator[None]:
     """End with one sentence and an exit status where something is amiss or somebody stops it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with needing("book", "The book"):
             yield
@@ -103,4 +102,5 @@ def _fail(message: str, status: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as polite as Ctrl-C
     app()
