@@ -303,11 +303,14 @@ def test_readme_code_runs() -> None:
     run(sys.executable, "-W", "error", "-c", "\n".join(blocks))
 
 
-def test_the_library_loads_only_what_it_needs() -> None:
-    """Importing the package loads nothing that only extras bring, and not SciPy, the heaviest."""
+@pytest.mark.parametrize("program", ["pass", "app(['solve', 'data/workloads/qwen3-8b.toml'])"])
+def test_the_library_loads_only_what_it_needs(program: str) -> None:
+    """Importing and solving load nothing that only extras bring, and not SciPy, the heaviest."""
     others = "scipy flint numba tqdm pandas pyarrow dask distributed matplotlib seaborn sympy cvxpy"
     code = (
-        "import sys, thinkqueue\n"
+        "import sys; from contextlib import suppress\n"
+        "import thinkqueue; from thinkqueue.cli import app\n"
+        f"with suppress(SystemExit): {program}\n"
         f"loaded = [name for name in {others.split()} if name in sys.modules]\n"
         "assert not loaded, loaded"
     )

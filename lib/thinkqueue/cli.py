@@ -272,12 +272,8 @@ def kind_exit() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # a full disk says so now or never
-    except (tq.UnstableError, tq.InfeasibleTargetError) as error:
-        _fail(str(error), INFEASIBLE)
-    except tq.NotConvergedError as error:
-        _fail(str(error), NOT_REACHED)
     except tq.ThinkQueueError as error:
-        _fail(str(error), BAD_INPUT)
+        _fail(str(error), _status(error))
     except KeyboardInterrupt:
         _fail("interrupted.", INTERRUPTED)
     except OSError as error:
@@ -310,6 +306,12 @@ def _fail(message: str, status: int) -> NoReturn:
     with suppress(OSError):
         print("thinkqueue: " + "\n".join(lines), file=sys.stderr)
     raise SystemExit(status)
+
+
+def _status(error: tq.ThinkQueueError) -> int:
+    if isinstance(error, tq.UnstableError | tq.InfeasibleTargetError):
+        return INFEASIBLE
+    return NOT_REACHED if isinstance(error, tq.NotConvergedError) else BAD_INPUT
 
 
 def _close_output() -> None:
