@@ -15,7 +15,7 @@ from thinkqueue.book.__main__ import app
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import read_notebook
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.publishing import pages_address, theme_options
 
 RunBook = Callable[..., subprocess.CompletedProcess[str]]
@@ -118,6 +118,22 @@ def test_a_record_that_was_not_written_whole_counts_for_nothing(
     assert cache.find(notebook) is None or damaged == "__version__.txt"
     cache.store(notebook, "page.md", 1.0)
     assert OutputCache(small_book).find(notebook) is not None
+
+
+def test_where_nothing_can_be_kept_one_sentence_says_so(
+    small_book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("no access") from OSError("database or disk is full\n[more]")
+
+    notebook = read_notebook(small_book, "chapters/page")
+    cache = OutputCache(small_book)
+    monkeypatch.setattr(cache._cache, "cache_notebook_bundle", full)
+    with pytest.raises(BookError, match=r"cannot be kept in .*: database or disk is full$"):
+        cache.store(notebook, "page.md", 1.0)
+    monkeypatch.setattr("jupyter_cache.get_cache", full)
+    with pytest.raises(BookError, match="disk is full"):
+        OutputCache(small_book)
 
 
 def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:

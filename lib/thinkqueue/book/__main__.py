@@ -21,14 +21,18 @@ from thinkqueue.errors import needing, sentence
 FAILED, INTERRUPTED = 1, 130
 
 app = typer.Typer(
-    add_completion=False, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]}
+    add_completion=False,
+    help="Build the book, or renew the values that it is held to.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Root = Annotated[Path, typer.Option(help="The folder with _config.yml.", exists=True)]
 
 
 @app.command("build")
 def build_command(root: Root = Path()) -> None:
-    """Execute what changed, hold the stated values and build the pages."""
+    """Build the pages. What changed is executed, and what is stated is held to the reference."""
     with kind_exit():
         page = build(Book(root.resolve()), Console(stderr=True))
         typer.echo(f"The book is ready: {page.as_uri()}")
@@ -36,7 +40,7 @@ def build_command(root: Root = Path()) -> None:
 
 @app.command("reference")
 def reference_command(root: Root = Path()) -> None:
-    """Accept what the chapters state now, and print how it differs from before."""
+    """Accept what the chapters state now. How it differs from before is printed."""
     with kind_exit():
         differences = renew_reference(Book(root.resolve()), Console(stderr=True))
         for difference in differences:
@@ -46,7 +50,7 @@ def reference_command(root: Root = Path()) -> None:
 
 @app.command("picture")
 def picture_command(root: Root = Path()) -> None:
-    """Renew the picture in the README from the first figure of the first chapter."""
+    """Renew the picture in the README. It is the first figure of the first chapter."""
     book = Book(root.resolve())
     with kind_exit():
         build(book, Console(stderr=True))
@@ -56,7 +60,7 @@ def picture_command(root: Root = Path()) -> None:
 
 @app.command("pdf")
 def pdf_command(root: Root = Path()) -> None:
-    """Print the whole book into one PDF, in a Chromium that is installed if there is none."""
+    """Print the whole book into one PDF. A Chromium does it, installed if there is none."""
     book = Book(root.resolve())
     with kind_exit():
         build(book, Console(stderr=True))
@@ -66,14 +70,14 @@ def pdf_command(root: Root = Path()) -> None:
 
 @app.command("browser")
 def browser_command() -> None:
-    """Say where the Chromium is that the pages are tested in; install one if there is none."""
+    """Find a Chromium, or install one. The pages are tested in it."""
     with kind_exit():
         typer.echo(browser())
 
 
 @app.command("public")
 def public_command(root: Root = Path()) -> None:
-    """Say whether the book has a public address, in the form that a workflow reads."""
+    """Say whether the book has an address. The form is that which a workflow reads."""
     with kind_exit():
         settings = Book(root.resolve()).config["sphinx"]["config"]
         typer.echo(f"set={'true' if pages_address(settings['public_repository']) else 'false'}")

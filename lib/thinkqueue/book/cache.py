@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from thinkqueue.book import fingerprint
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.files import write_atomically
 
 
@@ -24,6 +26,11 @@ class OutputCache:
     ----------
     book
         The book; what is stale is dropped at once.
+
+    Raises
+    ------
+    BookError
+        Where nothing can be kept, as on a full disk.
     """
 
     def __init__(self, book: Book) -> None:
@@ -65,12 +72,18 @@ class OutputCache:
             The chapter's file.
         seconds
             How long it took.
+
+        Raises
+        ------
+        BookError
+            Where nothing can be kept, as on a full disk.
         """
         from jupyter_cache.base import CacheBundleIn
 
         self._forget(notebook)
         bundle = CacheBundleIn(notebook, uri, data={"execution_seconds": seconds})
-        self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        with _needing_room(self._place):
+            self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
     def _forget(self, notebook: Any) -> None:
         """Remove the file; a record without one counts for nothing."""
@@ -89,5 +102,17 @@ def _opened(place: Path) -> Any:
         shutil.rmtree(place)
         place.mkdir()
         write_atomically(place / "computation.json", stamp)
-        cache = get_cache(str(place))
+        with _needing_room(place):
+            cache = get_cache(str(place))
+            cache.list_cache_records()
     return cache
+
+
+@contextmanager
+def _needing_room(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # from SQLAlchemy or the file system, whatever these raise
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        message = f"outputs cannot be kept in {place}: {reason}"
+        raise BookError(message) from error
