@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import thinkqueue as tq
 from thinkqueue.cli import app
+from thinkqueue.workload.accuracy import Hill
 
 FILE = "data/workloads/qwen3-8b.toml"
 COMMANDS = ("solve", "calibrate", "simulate")
@@ -56,6 +57,28 @@ def test_a_gap_that_is_not_reached_is_said_and_its_advice_works() -> None:
     assert "certified" in result.stdout
     advice = result.stderr.split("--gap ")[1].split()[0]
     assert run(app, ["solve", FILE, "--gap", advice]).exit_code == 0
+
+
+def test_another_server_is_no_queue_in_which_all_wait_alike(tmp_path: Path) -> None:
+    workload = tq.Workload.from_toml(FILE).replace(server=tq.ProcessorSharing())
+    workload.to_toml(tmp_path / "shared.toml")
+    result = run(app, ["solve", str(tmp_path / "shared.toml")])
+    assert result.exit_code == 0
+    assert f"mean system time {tq.solve(workload).mean_system_time:.2f} s, load" in result.output
+    assert "mean time" not in result.output
+    assert "waiting" not in result.output
+
+
+def test_a_local_optimum_is_called_one(tmp_path: Path) -> None:
+    first, *others = tq.Workload.from_toml(FILE).tasks
+    hill = Hill(gain=0.6, midpoint=1500.0, steepness=2.5, baseline=0.1)
+    workload = tq.Workload(
+        [replace(first, accuracy=hill), *others], arrival_rate=0.02, accuracy_weight=600.0
+    )
+    workload.to_toml(tmp_path / "hill.toml")
+    result = run(app, ["solve", str(tmp_path / "hill.toml")])
+    assert result.exit_code == 1
+    assert "a local optimum, proven best to" in result.stderr
 
 
 def test_an_infeasible_workload_ends_with_three() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -127,11 +128,7 @@ def solve(
         else:
             _print_solution(workload, solution)
         if not solution.converged:
-            _fail(
-                f"the budgets are proven best to {solution.gap:.1e} s and no nearer; "
-                f"--gap {_above(solution.gap)} accepts that.",
-                NOT_REACHED,
-            )
+            _fail(_shortfall(solution), NOT_REACHED)
         return
     if gap is not None:
         _fail("--gap is for budgets without a target, which are as near as they get.", BAD_INPUT)
@@ -320,6 +317,16 @@ def _close_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _shortfall(solution: tq.Solution) -> str:
+    if not math.isfinite(solution.gap) or solution.status is tq.Status.NO_BOUND:
+        return solution.status.value
+    cause = "a local optimum, " if solution.status is tq.Status.LOCAL else ""
+    return (
+        f"the budgets are {cause}proven best to {solution.gap:.1e} s and no nearer; "
+        f"--gap {_above(solution.gap)} accepts that."
+    )
+
+
 def _above(gap: float) -> str:
     """Write a gap in two digits, rounded up."""
     return next(text for step in (1.0, 1.05, 1.1) if float(text := f"{gap * step:.1e}") >= gap)
@@ -350,31 +357,34 @@ def _target(
 
 
 def _facts(workload: tq.Workload, solution: tq.Solution | tq.TargetSolution) -> dict[str, Any]:
-    waiting = float(tq.mean_waiting_time(workload, solution.tokens))
     service = tq.service_time(workload, solution.tokens)
     correct = tq.accuracy(workload, solution.tokens)
-    facts = {
+    tasks: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "share": float(workload.share[k]),
+            "tokens": float(solution.tokens[k]),
+            "accuracy": float(correct[k]),
+            "service_time": float(service[k]),
+        }
+        for k, name in enumerate(workload.names)
+    ]
+    facts: dict[str, Any] = {
         "arrival_rate": workload.arrival_rate,
         "accuracy_weight": workload.accuracy_weight,
-        "tasks": [
-            {
-                "name": name,
-                "share": float(workload.share[k]),
-                "tokens": float(solution.tokens[k]),
-                "accuracy": float(correct[k]),
-                "service_time": float(service[k]),
-                "mean_system_time": float(service[k]) + waiting,
-            }
-            for k, name in enumerate(workload.names)
-        ],
+        "tasks": tasks,
         "mean_accuracy": solution.mean_accuracy,
-        "mean_waiting_time": waiting,
         "mean_system_time": solution.mean_system_time,
         "utilization": solution.utilization,
         "objective": solution.objective,
         "upper_bound": solution.upper_bound,
         "gap": solution.gap,
     }
+    if workload.server == tq.Fifo():  # who comes first is served first, so that all wait alike
+        waiting = float(tq.mean_waiting_time(workload, solution.tokens))
+        facts["mean_waiting_time"] = waiting
+        for task in tasks:
+            task["mean_system_time"] = task["service_time"] + waiting
     return facts | ({"steps": solution.steps} if isinstance(solution, tq.Solution) else {})
 
 
@@ -395,38 +405,42 @@ def _target_facts(target: tq.Target, found: tq.TargetSolution) -> dict[str, Any]
     }
 
 
-def _print_types(facts: dict[str, Any], late: list[float] | None = None) -> None:
-    headings = ["type", "share", "tokens", "accuracy", "service, s", "mean time, s"]
-    rows = [
-        [
-            task["name"],
-            f"{task['share']:.3g}",
-            f"{task['tokens']:,.1f}",
-            f"{task['accuracy']:.3f}",
-            f"{task['service_time']:,.2f}",
-            f"{task['mean_system_time']:,.2f}",
-        ]
-        for task in facts["tasks"]
-    ]
-    if late is not None and len(late) == len(rows):
-        headings.append("late")
-        rows = [[*row, f"{part:.2%}"] for row, part in zip(rows, late, strict=True)]
-    print_table(headings, rows)
+def _print_types(facts: dict[str, Any], late: Sequence[float] = ()) -> None:
+    columns = {
+        "share": ("share", ".3g"),
+        "tokens": ("tokens", ",.1f"),
+        "accuracy": ("accuracy", ".3f"),
+        "service_time": ("service, s", ",.2f"),
+        "mean_system_time": ("mean time, s", ",.2f"),
+        "late": ("late", ".2%"),
+    }
+    tasks = facts["tasks"]
+    if len(late) == len(tasks):
+        tasks = [task | {"late": part} for task, part in zip(tasks, late, strict=True)]
+    shown = [key for key in columns if key in tasks[0]]
+    print_table(
+        ["type", *(columns[key][0] for key in shown)],
+        [[task["name"], *(f"{task[key]:{columns[key][1]}}" for key in shown)] for task in tasks],
+    )
+    waiting = facts.get("mean_waiting_time")
     print_lines(
         "",
         f"mean accuracy {facts['mean_accuracy']:.4f}, "
-        f"mean system time {facts['mean_system_time']:,.2f} s "
-        f"(waiting {facts['mean_waiting_time']:,.2f} s), load {facts['utilization']:.3f}",
+        f"mean system time {facts['mean_system_time']:,.2f} s"
+        + (f" (waiting {waiting:,.2f} s)" if waiting is not None else "")
+        + f", load {facts['utilization']:.3f}",
     )
 
 
 def _print_solution(workload: tq.Workload, solution: tq.Solution) -> None:
     facts = _facts(workload, solution)
     _print_types(facts)
-    print_lines(
-        f"objective {facts['objective']:,.6g} s; no allocation is better by more than "
-        f"{facts['gap']:.1e} s (certified, {facts['steps']} Newton steps)"
+    proof = (
+        f"no allocation is better by more than {facts['gap']:.1e} s (certified, "
+        if math.isfinite(facts["gap"])
+        else "no bound is known (a local optimum, "
     )
+    print_lines(f"objective {facts['objective']:,.6g} s; {proof}{facts['steps']} Newton steps)")
 
 
 def _print_target_solution(
@@ -434,7 +448,7 @@ def _print_target_solution(
 ) -> None:
     facts = _target_facts(target, found)
     late = facts.get("late")
-    _print_types(_facts(workload, found), late)
+    _print_types(_facts(workload, found), late or ())
     asked = facts["target"]
     if late is None:
         met = f"target: a mean time of at most {asked['mean_system_time']:,.6g} s"
