@@ -143,7 +143,7 @@ def test_what_makes_no_sense_ends_with_two(options: list[str], complaint: str) -
     [
         ("arrival_rate = ", "is not a TOML file"),
         (f"arrival_rate = {'1' * 5000}", "thousands of digits"),
-        ("arrival_rate = 1\naccuracy_weight = 1\n", "'task' is missing"),
+        ("arrival_rate = 1\naccuracy_weight = 1\n", "The file has no 'task'"),
         ("arrival_rate = -1\naccuracy_weight = 1\n[[task]]\n", "has no"),
     ],
 )
@@ -228,9 +228,9 @@ def thinkqueue(*arguments: str, redirect: str = "", **environment: str) -> Any:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
-@pytest.mark.parametrize("arguments", [["solve", FILE], ["--help"]])
+@pytest.mark.parametrize("arguments", [["solve", FILE, "--json"], ["--help"]])
 def test_a_full_disk_is_told(arguments: list[str]) -> None:
-    done = thinkqueue(*arguments, redirect=">/dev/full")
+    done = thinkqueue(*arguments, redirect=">/dev/full", PYTHONUNBUFFERED="")
     assert done.stderr == "thinkqueue: standard output: No space left on device.\n"
     assert done.returncode == 2
 

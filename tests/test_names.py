@@ -36,4 +36,6 @@ def test_a_family_of_long_names_stays_apart() -> None:
     short = shortened([f"{stem}{k} of all twelve of them" for k in range(12)], 20)
     assert len(set(short)) == 12
     assert short[2] == "a long q…of them (3)"
+    twins = shortened([f"{'a' * 20}{k}{'b' * 20}" for k in "xy"], 20)
+    assert len(set(twins)) == 2
     assert shortened(["short", "name"], 20) == ("short", "name")
