@@ -15,7 +15,6 @@ from thinkqueue.bounds import (
     strong_concavity_modulus,
     upper_bound,
 )
-from thinkqueue.damping import line_search_factor, price_feedback
 from thinkqueue.delay import (
     mean_system_time,
     mean_waiting_time,
@@ -25,8 +24,6 @@ from thinkqueue.delay import (
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
-from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
-from thinkqueue.movement import budget_range
 from thinkqueue.objective import (
     NegativeHessian,
     accuracy,
@@ -37,7 +34,6 @@ from thinkqueue.objective import (
     queueing_price,
 )
 from thinkqueue.regimes import Regime, fixed_point_regimes
-from thinkqueue.regret import RegretBound, regret_bound
 from thinkqueue.sensitivity import Sensitivity, sensitivity
 from thinkqueue.smoothness import CurvatureBound, curvature_bound, relative_modulus
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
@@ -71,8 +67,12 @@ if TYPE_CHECKING:
         propagate,
         read_measurements,
     )
+    from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
+    from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
+    from thinkqueue.regret import RegretBound, regret_bound
     from thinkqueue.simulation import (
         Difference,
         Estimate,
@@ -121,10 +121,18 @@ _LATER = {
     "calibrate": "thinkqueue.calibration",
     "propagate": "thinkqueue.calibration",
     "read_measurements": "thinkqueue.calibration",
+    "line_search_factor": "thinkqueue.damping",
+    "price_feedback": "thinkqueue.damping",
+    "CapacityLaw": "thinkqueue.laws",
+    "capacity_law": "thinkqueue.laws",
+    "light_traffic_tokens": "thinkqueue.laws",
+    "budget_range": "thinkqueue.movement",
     "Certificate": "thinkqueue.proofs.certificate",
     "certify": "thinkqueue.proofs.certificate",
     "ConvexityProof": "thinkqueue.proofs.concavity",
     "prove_concavity": "thinkqueue.proofs.concavity",
+    "RegretBound": "thinkqueue.regret",
+    "regret_bound": "thinkqueue.regret",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
     "Estimates": "thinkqueue.simulation",
