@@ -25,13 +25,14 @@ setup: $(READY)
 
 # the stamp is left only when everything went well, so an interrupted set-up starts again
 $(READY): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed.")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(CFF_READY): tests/citation.lock
-	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	test -x $(@D)/bin/pip || $(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --require-hashes --requirement $<
 	touch $@
 
@@ -56,6 +57,7 @@ reference: $(READY)
 	$(BIN)/python -m thinkqueue.book reference
 
 test: $(READY) $(CFF_READY)
+	$(BIN)/python -m thinkqueue.book browser
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: $(READY)

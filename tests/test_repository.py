@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib
 import inspect
@@ -281,6 +282,13 @@ def test_locks_name_no_place() -> None:
         assert "index-url" not in text.replace("--no-emit-index-url", "")
 
 
+def test_make_test_is_all_that_must_be_run() -> None:
+    """Whatever a bare machine lacks is brought by make and not by those who call it."""
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if line and not line.startswith("#")]
+    assert code == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+
+
 def test_citation_file() -> None:
     tool = ROOT / ".tools" / "citation" / "bin" / "cffconvert"
     assert tool.is_file(), "cffconvert has an environment of its own, which `make test` makes"
@@ -295,12 +303,33 @@ def test_readme_code_runs() -> None:
     run(sys.executable, "-W", "error", "-c", "\n".join(blocks))
 
 
-def test_core_needs_no_extra() -> None:
-    """Importing the package loads none of what only extras bring."""
-    extras = "flint numba tqdm pandas pyarrow dask distributed matplotlib seaborn sympy cvxpy"
+@pytest.mark.parametrize("program", ["pass", "app(['solve', 'data/workloads/qwen3-8b.toml'])"])
+def test_the_library_loads_only_what_it_needs(program: str) -> None:
+    """Importing and solving load nothing that only extras bring, and not SciPy, the heaviest."""
+    others = "scipy flint numba tqdm pandas pyarrow dask distributed matplotlib seaborn sympy cvxpy"
     code = (
-        "import sys, thinkqueue\n"
-        f"loaded = [name for name in {extras.split()} if name in sys.modules]\n"
+        "import sys; from contextlib import suppress\n"
+        "import thinkqueue; from thinkqueue.cli import app\n"
+        f"with suppress(SystemExit): {program}\n"
+        f"loaded = [name for name in {others.split()} if name in sys.modules]\n"
         "assert not loaded, loaded"
     )
     run(sys.executable, "-c", code)
+
+
+def test_what_is_imported_later_is_what_is_exported() -> None:
+    """Type checkers read one list and Python another: they say the same, and all is there."""
+    tree = ast.parse(Path(thinkqueue.__file__).read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    named = {
+        alias.name: imported.module
+        for imported in checked.body
+        if isinstance(imported, ast.ImportFrom)
+        for alias in imported.names
+    }
+    assert named == thinkqueue._LATER
+    assert set(named) < set(thinkqueue.__all__) <= set(dir(thinkqueue))
+    for name in thinkqueue.__all__:
+        assert getattr(thinkqueue, name).__name__ == name
+    assert thinkqueue.calibration.Draws.__name__ == "Draws"
+    assert not any(hasattr(thinkqueue, name) for name in ("nonsense", "calib", ""))

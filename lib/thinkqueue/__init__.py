@@ -1,7 +1,13 @@
 """How many thinking tokens each type of query should get, when every extra token makes others wait.
 
 The server is an M/G/1 queue; the model is that of E. Ozbas and M. Bastopcu, arXiv:2601.10274.
+
+Workloads, objectives and solvers are there at once; what else a workload can be asked is imported
+when it is first named, so that a small program starts quickly.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from thinkqueue.bounds import (
     contraction_modulus,
@@ -9,15 +15,6 @@ from thinkqueue.bounds import (
     strong_concavity_modulus,
     upper_bound,
 )
-from thinkqueue.calibration import (
-    Calibration,
-    CalibrationError,
-    MeasurementError,
-    calibrate,
-    propagate,
-    read_measurements,
-)
-from thinkqueue.damping import line_search_factor, price_feedback
 from thinkqueue.delay import (
     mean_system_time,
     mean_waiting_time,
@@ -27,8 +24,6 @@ from thinkqueue.delay import (
 )
 from thinkqueue.errors import ThinkQueueError, UnstableError, WorkloadError
 from thinkqueue.grid import solve_grid
-from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
-from thinkqueue.movement import budget_range
 from thinkqueue.objective import (
     NegativeHessian,
     accuracy,
@@ -38,20 +33,8 @@ from thinkqueue.objective import (
     objective,
     queueing_price,
 )
-from thinkqueue.proofs.certificate import Certificate, certify
-from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
 from thinkqueue.regimes import Regime, fixed_point_regimes
-from thinkqueue.regret import RegretBound, regret_bound
 from thinkqueue.sensitivity import Sensitivity, sensitivity
-from thinkqueue.simulation import (
-    Difference,
-    Estimate,
-    Estimates,
-    PerType,
-    Simulation,
-    simulate,
-    simulate_difference,
-)
 from thinkqueue.smoothness import CurvatureBound, curvature_bound, relative_modulus
 from thinkqueue.solution import GridSolution, NotConvergedError, Solution, Status, Step
 from thinkqueue.solve import Solver, solve
@@ -60,37 +43,6 @@ from thinkqueue.solvers.fixed_point import FixedPoint
 from thinkqueue.solvers.newton import Newton
 from thinkqueue.solvers.projected_gradient import ProjectedGradient
 from thinkqueue.solvers.quasi_newton import QuasiNewton
-from thinkqueue.targets import (
-    InfeasibleTargetError,
-    MeanTarget,
-    TailTarget,
-    Target,
-    TargetSolution,
-    TypeTailTarget,
-    largest_arrival_rate,
-    least_accuracy_weight,
-    slowest_decode,
-    solve_target,
-)
-from thinkqueue.waiting_time import (
-    Inversion,
-    TailBound,
-    WaitingTime,
-    enclose_waiting_time_tail,
-    invert_waiting_time_tail,
-    system_time_quantile,
-    system_time_tail,
-    tail_bound,
-    waiting_time_distribution,
-    waiting_time_tail,
-    waiting_time_tail_price,
-)
-from thinkqueue.whole_tokens import (
-    IntegerSolution,
-    round_tokens,
-    rounding_loss_bound,
-    solve_integer,
-)
 from thinkqueue.workload import (
     Curve,
     Fifo,
@@ -105,6 +57,115 @@ from thinkqueue.workload import (
     TaskType,
     Workload,
 )
+
+if TYPE_CHECKING:
+    from thinkqueue.calibration import (
+        Calibration,
+        CalibrationError,
+        MeasurementError,
+        calibrate,
+        propagate,
+        read_measurements,
+    )
+    from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
+    from thinkqueue.movement import budget_range
+    from thinkqueue.proofs.certificate import Certificate, certify
+    from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
+    from thinkqueue.regret import RegretBound, regret_bound
+    from thinkqueue.simulation import (
+        Difference,
+        Estimate,
+        Estimates,
+        PerType,
+        Simulation,
+        simulate,
+        simulate_difference,
+    )
+    from thinkqueue.targets import (
+        InfeasibleTargetError,
+        MeanTarget,
+        TailTarget,
+        Target,
+        TargetSolution,
+        TypeTailTarget,
+        largest_arrival_rate,
+        least_accuracy_weight,
+        slowest_decode,
+        solve_target,
+    )
+    from thinkqueue.waiting_time import (
+        Inversion,
+        TailBound,
+        WaitingTime,
+        enclose_waiting_time_tail,
+        invert_waiting_time_tail,
+        system_time_quantile,
+        system_time_tail,
+        tail_bound,
+        waiting_time_distribution,
+        waiting_time_tail,
+        waiting_time_tail_price,
+    )
+    from thinkqueue.whole_tokens import (
+        IntegerSolution,
+        round_tokens,
+        rounding_loss_bound,
+        solve_integer,
+    )
+
+_LATER = {
+    "Calibration": "thinkqueue.calibration",
+    "CalibrationError": "thinkqueue.calibration",
+    "MeasurementError": "thinkqueue.calibration",
+    "calibrate": "thinkqueue.calibration",
+    "propagate": "thinkqueue.calibration",
+    "read_measurements": "thinkqueue.calibration",
+    "line_search_factor": "thinkqueue.damping",
+    "price_feedback": "thinkqueue.damping",
+    "CapacityLaw": "thinkqueue.laws",
+    "capacity_law": "thinkqueue.laws",
+    "light_traffic_tokens": "thinkqueue.laws",
+    "budget_range": "thinkqueue.movement",
+    "Certificate": "thinkqueue.proofs.certificate",
+    "certify": "thinkqueue.proofs.certificate",
+    "ConvexityProof": "thinkqueue.proofs.concavity",
+    "prove_concavity": "thinkqueue.proofs.concavity",
+    "RegretBound": "thinkqueue.regret",
+    "regret_bound": "thinkqueue.regret",
+    "Difference": "thinkqueue.simulation",
+    "Estimate": "thinkqueue.simulation",
+    "Estimates": "thinkqueue.simulation",
+    "PerType": "thinkqueue.simulation",
+    "Simulation": "thinkqueue.simulation",
+    "simulate": "thinkqueue.simulation",
+    "simulate_difference": "thinkqueue.simulation",
+    "InfeasibleTargetError": "thinkqueue.targets",
+    "MeanTarget": "thinkqueue.targets",
+    "TailTarget": "thinkqueue.targets",
+    "Target": "thinkqueue.targets",
+    "TargetSolution": "thinkqueue.targets",
+    "TypeTailTarget": "thinkqueue.targets",
+    "largest_arrival_rate": "thinkqueue.targets",
+    "least_accuracy_weight": "thinkqueue.targets",
+    "slowest_decode": "thinkqueue.targets",
+    "solve_target": "thinkqueue.targets",
+    "Inversion": "thinkqueue.waiting_time",
+    "TailBound": "thinkqueue.waiting_time",
+    "WaitingTime": "thinkqueue.waiting_time",
+    "enclose_waiting_time_tail": "thinkqueue.waiting_time",
+    "invert_waiting_time_tail": "thinkqueue.waiting_time",
+    "system_time_quantile": "thinkqueue.waiting_time",
+    "system_time_tail": "thinkqueue.waiting_time",
+    "tail_bound": "thinkqueue.waiting_time",
+    "waiting_time_distribution": "thinkqueue.waiting_time",
+    "waiting_time_tail": "thinkqueue.waiting_time",
+    "waiting_time_tail_price": "thinkqueue.waiting_time",
+    "IntegerSolution": "thinkqueue.whole_tokens",
+    "round_tokens": "thinkqueue.whole_tokens",
+    "rounding_loss_bound": "thinkqueue.whole_tokens",
+    "solve_integer": "thinkqueue.whole_tokens",
+}
 
 __all__ = [
     "Calibration",
@@ -209,3 +270,20 @@ __all__ = [
     "waiting_time_tail",
     "waiting_time_tail_price",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+if not TYPE_CHECKING:  # who checks types sees the imports above, and no name that is not there
+
+    def __getattr__(name: str) -> Any:
+        """Import what is named for the first time, from where it lives."""
+        if name in _LATER:
+            globals()[name] = getattr(import_module(_LATER[name]), name)
+            return globals()[name]
+        if name in {home.split(".")[1] for home in _LATER.values()}:
+            return import_module(f"thinkqueue.{name}")
+        message = f"module 'thinkqueue' has no attribute {name!r}"
+        raise AttributeError(message)

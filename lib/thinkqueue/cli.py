@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
+from typer.core import TyperGroup
 
 import thinkqueue as tq
+from thinkqueue.errors import sentence
+from thinkqueue.names import brief, printable
+from thinkqueue.printing import number, print_anywhere, print_json, print_lines, print_table
 
-BAD_INPUT, INFEASIBLE, NOT_CONVERGED = 2, 3, 1
-MOST_ROWS = 20
+NOT_REACHED, BAD_INPUT, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
+MOST_ROWS, LONGEST_LINE = 20, 500
+QUESTIONS = 100
+"""How many more questions the advice on what to measure next is about."""
+
+
+class Program(TyperGroup):
+    """The program as a whole: however it ends, it says why in a sentence."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run it.
+
+        Parameters
+        ----------
+        *args, **options
+            As :class:`typer.core.TyperGroup` has them.
+        """
+        print_anywhere()
+        with kind_exit():
+            return super().main(*args, **options)
+
 
 app = typer.Typer(
+    cls=Program,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 WorkloadFile = Annotated[Path, typer.Argument(metavar="FILE", help="The workload, in TOML.")]
@@ -35,121 +62,223 @@ AccuracyWeight = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"thinkqueue {version('thinkqueue')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     """How many thinking tokens should each type of query get?
 
-    Exit status: 0 well, 1 not converged, 2 bad input, 3 no stable allocation.
+    Exit status: 0 well, 1 not as near as asked for, 2 bad input or a file that
+    cannot be read or written, 3 no stable allocation or none that meets the
+    target, 130 interrupted.
     """
 
 
-@app.command()
+@app.command(short_help="Find the best budgets of a workload.")
 def solve(
     file: WorkloadFile,
     arrival_rate: ArrivalRate = None,
     accuracy_weight: AccuracyWeight = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Find the most accurate budgets that answer within this."
+        ),
+    ] = None,
+    quantile: Annotated[
+        float | None,
+        typer.Option(help="The share that must be in time.  [default: 0.95]", metavar="SHARE"),
+    ] = None,
+    each_type: Annotated[
+        bool, typer.Option("--each-type", help="That share of each type, not of all together.")
+    ] = False,
+    mean_time: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Find the most accurate budgets that answer within this in the mean.",
+        ),
+    ] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="How near to the best will do.  [default: 1e-9]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the best budgets of a workload, with the latency to expect and the certified gap."""
-    with kind_exit():
-        workload = read_workload(file, arrival_rate, accuracy_weight)
-        solution = tq.solve(workload)
+    workload = read_workload(file, arrival_rate, accuracy_weight)
+    target = _target(deadline, quantile, each_type, mean_time)
+    if target is None:
+        solution = tq.solve(workload, gap=1e-9 if gap is None else gap, throw=False)
         if as_json:
-            print_json(_facts(workload, solution))
+            print_json(_facts(workload, solution) | {"status": solution.status.name.lower()})
         else:
             _print_solution(workload, solution)
+        if not solution.converged:
+            _fail(_shortfall(solution), NOT_REACHED)
+        return
+    if gap is not None:
+        _fail("--gap is for budgets without a target, which are as near as they get.", BAD_INPUT)
+    found = tq.solve_target(workload, target)
+    if as_json:
+        print_json(_facts(workload, found) | _target_facts(target, found))
+    else:
+        _print_target_solution(workload, target, found)
 
 
-@app.command()
+@app.command(short_help="Turn measurements into a workload.")
 def calibrate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Measurements, CSV or Parquet.")],
     arrival_rate: ArrivalRate = None,
     accuracy_weight: AccuracyWeight = None,
     base_time: Annotated[
-        float | None, typer.Option(help="Service time without thinking, if not measured.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Service time without thinking, if not measured."),
     ] = None,
     time_per_token: Annotated[
-        float | None, typer.Option(help="Seconds a token, if not measured.")
+        float | None, typer.Option(metavar="SECONDS", help="Of one token, if not measured.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the workload here, in TOML.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the workload here, in TOML.")
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option(
+            metavar="COUNT",
+            help="Solve so many workloads that may be true: how sure are the budgets, and what "
+            "should be measured next?",
+        ),
+    ] = 0,
     accept: Annotated[
-        list[str] | None, typer.Option(help="A verdict that is good enough; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="VERDICT", help="Good enough too, besides adequate; repeat for more."),
     ] = None,
-    pool: Annotated[bool, typer.Option(help="Shrink the rates towards each other.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated p-values.")] = 0,
+    pool: Annotated[bool, typer.Option("--pool", help="Shrink the rates to each other.")] = False,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Of what is simulated.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Turn measurements into accuracy curves and service times, with verdicts, and a workload."""
-    with kind_exit():
+    wanted = "--output" if output is not None else "--draws" if draws else None
+    options = {
+        "--arrival-rate": arrival_rate,
+        "--accuracy-weight": accuracy_weight,
+        "--base-time": base_time,
+        "--time-per-token": time_per_token,
+        "--accept": accept,
+    }
+    for option, value in options.items():
+        if wanted is None and value is not None:
+            _fail(f"{option} has a meaning with --output or --draws only.", BAD_INPUT)
+        if wanted and value is None and option in ("--arrival-rate", "--accuracy-weight"):
+            _fail(f"{wanted} needs {option}: no measurement tells it.", BAD_INPUT)
+    calibration = tq.calibrate(file, pool=pool, seed=seed)
+    facts = calibration.to_dict()
+    if not as_json:
+        print_lines(*calibration.summary().splitlines())
+    if arrival_rate is not None and accuracy_weight is not None:
+        workload = calibration.workload(
+            arrival_rate=arrival_rate,
+            accuracy_weight=accuracy_weight,
+            base_time=base_time,
+            time_per_token=time_per_token,
+            accept=["adequate", *(accept or [])],
+        )
+        if draws:
+            uncertainty = _uncertainty(calibration, workload, draws, seed)
+            facts |= {"budgets": uncertainty}
+            if not as_json:
+                _print_uncertainty(uncertainty)
         if output is not None:
-            demand = _demanded(arrival_rate, "--arrival-rate")
-            worth = _demanded(accuracy_weight, "--accuracy-weight")
-        calibration = tq.calibrate(file, pool=pool, seed=seed)
-        if as_json:
-            print_json(calibration.to_dict())
-        else:
-            typer.echo(calibration.summary())
-        if output is not None:
-            calibration.to_toml(
-                output,
-                arrival_rate=demand,
-                accuracy_weight=worth,
-                base_time=base_time,
-                time_per_token=time_per_token,
-                accept=accept or ["adequate"],
-            )
+            workload.to_toml(output, comment=calibration.summary())
+    if as_json:
+        print_json(facts)
 
 
-@app.command()
+@app.command(short_help="Simulate a workload.")
 def simulate(
     file: WorkloadFile,
     arrival_rate: ArrivalRate = None,
     accuracy_weight: AccuracyWeight = None,
     tokens: Annotated[
-        str | None, typer.Option(help="Budgets, separated by commas; the best ones by default.")
+        str | None,
+        typer.Option(
+            metavar="NUMBERS", help="Budgets, separated by commas; the best ones by default."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Queries in each replication.")] = 1_000_000,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
-    replications: Annotated[int, typer.Option(help="Independent runs.")] = 1,
-    servers: Annotated[int, typer.Option(help="Servers that share the stream.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(metavar="COUNT", help="Queries in each replication.")
+    ] = 1_000_000,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Of the random numbers.")] = 0,
+    replications: Annotated[int, typer.Option(metavar="COUNT", help="Independent runs.")] = 1,
+    servers: Annotated[
+        int, typer.Option(metavar="COUNT", help="Servers that share the stream.")
+    ] = 1,
     half_width: Annotated[
-        float | None, typer.Option(help="Stop when the mean time is known to so many seconds.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Stop when the mean time is known to so much."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Simulate a workload, first come first served, and print estimates with 95 % intervals."""
-    with kind_exit():
-        workload = read_workload(file, arrival_rate, accuracy_weight)
-        budgets = tq.solve(workload).tokens if tokens is None else _numbers(tokens, "--tokens")
-        run = tq.simulate(
-            workload,
-            budgets,
-            jobs=jobs,
-            seed=seed,
-            replications=replications,
-            servers=servers,
-            half_width=half_width,
-            progress=not as_json and Console(stderr=True).is_terminal,
+    workload = read_workload(file, arrival_rate, accuracy_weight)
+    budgets = (
+        tq.solve(workload, throw=False).tokens if tokens is None else _numbers(tokens, "--tokens")
+    )
+    run = tq.simulate(
+        workload,
+        budgets,
+        jobs=jobs,
+        seed=seed,
+        replications=replications,
+        servers=servers,
+        half_width=half_width,
+        progress=not as_json and sys.stderr.isatty(),
+    )
+    if as_json:
+        print_json(_simulation_facts(workload, run))
+    else:
+        _print_simulation(workload, run)
+    if run.interrupted:
+        _fail("interrupted: the estimates are of the queries until then.", INTERRUPTED)
+    if half_width is not None and run.mean_system_time.half_width > half_width:
+        _fail(
+            f"--half-width asks for {half_width:g} s, and after {run.queries:,} queries it is "
+            f"{run.mean_system_time.half_width:.3g} s: allow more --jobs.",
+            NOT_REACHED,
         )
-        if as_json:
-            print_json(_simulation_facts(workload, run))
-        else:
-            _print_simulation(workload, run)
 
 
 @contextmanager
 def kind_exit() -> Iterator[None]:
-    """Turn the errors that a user can mend into one sentence and an exit status."""
+    """Turn whatever a user can mend into one sentence and an exit status."""
     try:
-        yield
-    except tq.UnstableError as error:
-        _fail(str(error), INFEASIBLE)
-    except tq.NotConvergedError as error:
-        _fail(str(error), NOT_CONVERGED)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # a full disk says so now or never
     except tq.ThinkQueueError as error:
-        _fail(str(error), BAD_INPUT)
+        _fail(str(error), _status(error))
+    except KeyboardInterrupt:
+        _fail("interrupted.", INTERRUPTED)
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}.", BAD_INPUT)
+        if error.filename is None:
+            _close_output()
+        if error.errno == errno.EPIPE:  # nobody reads on, as with `| head`
+            raise SystemExit(NOT_REACHED) from None
+        _fail(("standard output: " if error.filename is None else "") + sentence(error), BAD_INPUT)
 
 
 def read_workload(
@@ -169,101 +298,236 @@ def read_workload(
     return tq.Workload.from_toml(file).replace(**given)
 
 
-def print_json(facts: dict[str, Any]) -> None:
-    """Print one JSON object to standard output.
-
-    Parameters
-    ----------
-    facts : dict
-        What to print.
-    """
-    typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+def _fail(message: str, status: int) -> NoReturn:
+    lines = (brief(printable(line), LONGEST_LINE) for line in message.splitlines())
+    with suppress(OSError):
+        print("thinkqueue: " + "\n".join(lines), file=sys.stderr)
+    raise SystemExit(status)
 
 
-def _demanded(value: float | None, option: str) -> float:
-    if value is None:
-        message = f"--output needs {option}: no measurement tells it."
-        raise tq.CalibrationError(message)
-    return value
+def _status(error: tq.ThinkQueueError) -> int:
+    if isinstance(error, tq.UnstableError | tq.InfeasibleTargetError):
+        return INFEASIBLE
+    return NOT_REACHED if isinstance(error, tq.NotConvergedError) else BAD_INPUT
 
 
-def _fail(message: str, status: int) -> None:
-    typer.echo(f"thinkqueue: {message}", err=True)
-    raise typer.Exit(status)
+def _close_output() -> None:
+    """Drop what could not be printed, so that Python does not try once more at its end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _facts(workload: tq.Workload, solution: tq.Solution) -> dict[str, Any]:
-    waiting = float(tq.mean_waiting_time(workload, solution.tokens))
-    service = tq.service_time(workload, solution.tokens)
-    correct = tq.accuracy(workload, solution.tokens)
-    return {
-        "arrival_rate": workload.arrival_rate,
-        "accuracy_weight": workload.accuracy_weight,
-        "tasks": [
-            {
-                "name": name,
-                "share": float(workload.share[k]),
-                "tokens": float(solution.tokens[k]),
-                "accuracy": float(correct[k]),
-                "service_time": float(service[k]),
-                "mean_system_time": float(service[k]) + waiting,
-            }
-            for k, name in enumerate(workload.names)
-        ],
-        "mean_accuracy": solution.mean_accuracy,
-        "mean_waiting_time": waiting,
-        "mean_system_time": solution.mean_system_time,
-        "utilization": solution.utilization,
-        "objective": solution.objective,
-        "upper_bound": solution.upper_bound,
-        "gap": solution.gap,
-        "steps": solution.steps,
-        "status": solution.status.name.lower(),
-    }
-
-
-def _print_solution(workload: tq.Workload, solution: tq.Solution) -> None:
-    facts = _facts(workload, solution)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("type")
-    for heading in ("share", "tokens", "accuracy", "service, s", "mean time, s"):
-        table.add_column(heading, justify="right")
-    for task in facts["tasks"]:
-        table.add_row(
-            task["name"],
-            f"{task['share']:.3g}",
-            f"{task['tokens']:,.1f}",
-            f"{task['accuracy']:.3f}",
-            f"{task['service_time']:,.2f}",
-            f"{task['mean_system_time']:,.2f}",
-        )
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
-        f"\nmean accuracy {facts['mean_accuracy']:.4f}, "
-        f"mean system time {facts['mean_system_time']:,.2f} s "
-        f"(waiting {facts['mean_waiting_time']:,.2f} s), load {facts['utilization']:.3f}"
+def _shortfall(solution: tq.Solution) -> str:
+    if not math.isfinite(solution.gap) or solution.status is tq.Status.NO_BOUND:
+        return solution.status.value
+    cause = "a local optimum, " if solution.status is tq.Status.LOCAL else ""
+    return (
+        f"the budgets are {cause}proven best to {solution.gap:.1e} s and no nearer; "
+        f"--gap {_above(solution.gap)} accepts that."
     )
-    console.print(
-        f"objective {facts['objective']:,.6g} s; no allocation is better by more than "
-        f"{facts['gap']:.1e} s (certified, {facts['steps']} Newton steps)"
-    )
+
+
+def _above(gap: float) -> str:
+    """Write a gap in two digits, rounded up."""
+    return next(text for step in (1.0, 1.05, 1.1) if float(text := f"{gap * step:.1e}") >= gap)
 
 
 def _numbers(text: str, option: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        message = f"{option} takes numbers separated by commas; it is {text!r}."
-        raise tq.WorkloadError(message, parameter="tokens", value=text) from None
+        _fail(f"{option} takes numbers separated by commas; it is {text!r}.", BAD_INPUT)
 
 
-def _interval(estimate: tq.Estimate) -> dict[str, float | None]:
-    ends = {"low": estimate.low, "high": estimate.high}
-    return {
-        "value": estimate.value,
-        **{name: end if math.isfinite(end) else None for name, end in ends.items()},
+def _target(
+    deadline: float | None, quantile: float | None, each_type: bool, mean_time: float | None
+) -> tq.MeanTarget | tq.TailTarget | tq.TypeTailTarget | None:
+    if deadline is None and (quantile is not None or each_type):
+        _fail("--quantile and --each-type need --deadline: in time for what?", BAD_INPUT)
+    if mean_time is not None:
+        if deadline is not None:
+            _fail("--deadline and --mean-time are two targets; choose one.", BAD_INPUT)
+        return tq.MeanTarget(mean_time)
+    if deadline is None:
+        return None
+    share = 0.95 if quantile is None else quantile
+    if not 0 < share < 1:
+        _fail(f"--quantile is {share:g}; it must lie between 0 and 1.", BAD_INPUT)
+    return (tq.TypeTailTarget if each_type else tq.TailTarget)(deadline, 1 - share)
+
+
+def _facts(workload: tq.Workload, solution: tq.Solution | tq.TargetSolution) -> dict[str, Any]:
+    service = tq.service_time(workload, solution.tokens)
+    correct = tq.accuracy(workload, solution.tokens)
+    tasks: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "share": float(workload.share[k]),
+            "tokens": float(solution.tokens[k]),
+            "accuracy": float(correct[k]),
+            "service_time": float(service[k]),
+        }
+        for k, name in enumerate(workload.names)
+    ]
+    facts: dict[str, Any] = {
+        "arrival_rate": workload.arrival_rate,
+        "accuracy_weight": workload.accuracy_weight,
+        "tasks": tasks,
+        "mean_accuracy": solution.mean_accuracy,
+        "mean_system_time": solution.mean_system_time,
+        "utilization": solution.utilization,
+        "objective": solution.objective,
+        "upper_bound": solution.upper_bound,
+        "gap": solution.gap,
     }
+    if workload.server == tq.Fifo():  # who comes first is served first, so that all wait alike
+        waiting = float(tq.mean_waiting_time(workload, solution.tokens))
+        facts["mean_waiting_time"] = waiting
+        for task in tasks:
+            task["mean_system_time"] = task["service_time"] + waiting
+    return facts | ({"steps": solution.steps} if isinstance(solution, tq.Solution) else {})
+
+
+def _target_facts(target: tq.Target, found: tq.TargetSolution) -> dict[str, Any]:
+    """Say what was asked and reached; upper_bound and gap are those of the mean accuracy."""
+    if isinstance(target, tq.MeanTarget):
+        return {"target": {"mean_system_time": target.limit}, "proven": found.convex}
+    assert isinstance(target, tq.TailTarget | tq.TypeTailTarget)
+    probability = np.asarray(target.probability, dtype=float)
+    return {
+        "target": {
+            "deadline": target.deadline,
+            "quantile": float(1 - probability),
+            "each_type": isinstance(target, tq.TypeTailTarget),
+        },
+        "late": (found.ratio * probability).tolist(),
+        "proven": found.convex,
+    }
+
+
+def _print_types(facts: dict[str, Any], late: Sequence[float] = ()) -> None:
+    columns = {
+        "share": ("share", ".3g"),
+        "tokens": ("tokens", ",.1f"),
+        "accuracy": ("accuracy", ".3f"),
+        "service_time": ("service, s", ",.2f"),
+        "mean_system_time": ("mean time, s", ",.2f"),
+        "late": ("late", ".2%"),
+    }
+    tasks = facts["tasks"]
+    if len(late) == len(tasks):
+        tasks = [task | {"late": part} for task, part in zip(tasks, late, strict=True)]
+    shown = [key for key in columns if key in tasks[0]]
+    print_table(
+        ["type", *(columns[key][0] for key in shown)],
+        [[task["name"], *(f"{task[key]:{columns[key][1]}}" for key in shown)] for task in tasks],
+    )
+    waiting = facts.get("mean_waiting_time")
+    print_lines(
+        "",
+        f"mean accuracy {facts['mean_accuracy']:.4f}, "
+        f"mean system time {facts['mean_system_time']:,.2f} s"
+        + (f" (waiting {waiting:,.2f} s)" if waiting is not None else "")
+        + f", load {facts['utilization']:.3f}",
+    )
+
+
+def _print_solution(workload: tq.Workload, solution: tq.Solution) -> None:
+    facts = _facts(workload, solution)
+    _print_types(facts)
+    proof = (
+        f"no allocation is better by more than {facts['gap']:.1e} s (certified, "
+        if math.isfinite(facts["gap"])
+        else "no bound is known (a local optimum, "
+    )
+    print_lines(f"objective {facts['objective']:,.6g} s; {proof}{facts['steps']} Newton steps)")
+
+
+def _print_target_solution(
+    workload: tq.Workload, target: tq.Target, found: tq.TargetSolution
+) -> None:
+    facts = _target_facts(target, found)
+    late = facts.get("late")
+    _print_types(_facts(workload, found), late or ())
+    asked = facts["target"]
+    if late is None:
+        met = f"target: a mean time of at most {asked['mean_system_time']:,.6g} s"
+    else:
+        whom = "each type" if asked["each_type"] else "all queries"
+        met = (
+            f"target: {100 * asked['quantile']:.6g} % of {whom} answered within "
+            f"{asked['deadline']:,.6g} s; {100 * (1 - max(late)):.6g} % are"
+        )
+    print_lines(
+        met,
+        f"no budgets that meet it are more accurate by more than {found.gap:.1e}"
+        + ("" if found.convex else " (the search is local, the bound is not)"),
+    )
+
+
+def _uncertainty(
+    calibration: tq.Calibration, workload: tq.Workload, draws: int, seed: int
+) -> dict[str, Any]:
+    from thinkqueue.calibration import measurement_value
+
+    found = tq.propagate(calibration.draws(workload, draws, seed=seed))
+    low, high = found.interval(found.each.tokens)
+    regret = found.regret(found.plug_in.tokens)
+    curves = [task.accuracy for task in calibration.tasks if task.accuracy]
+    measured = np.unique(np.concatenate([curve.series.tokens for curve in curves]))
+    value = measurement_value(
+        workload, [curve.covariance for curve in curves], measured, questions=QUESTIONS
+    )
+    name, place, saved = value.best
+    return {
+        "tasks": [
+            {
+                "name": task,
+                "tokens": float(found.plug_in.tokens[k]),
+                "low": float(low[k]),
+                "high": float(high[k]),
+                "best_on_average": float(found.robust.tokens[k]),
+            }
+            for k, task in enumerate(workload.names)
+        ],
+        "draws": draws,
+        "regret": float(regret.mean()),
+        "regret_best_on_average": float(found.regret(found.robust.tokens).mean()),
+        "measure_next": {
+            "name": name, "tokens": place, "questions": QUESTIONS, "saved": saved,
+        },
+    }  # fmt: skip
+
+
+def _print_uncertainty(facts: dict[str, Any]) -> None:
+    print_lines("")
+    print_table(
+        ["type", "tokens", "from", "to", "best on average"],
+        [
+            [
+                task["name"],
+                *(
+                    number(task[end], ",.1f")
+                    for end in ("tokens", "low", "high", "best_on_average")
+                ),
+            ]
+            for task in facts["tasks"]
+        ],
+    )
+    after = facts["measure_next"]
+    print_lines(
+        "",
+        f"95 % intervals of the best budgets over {facts['draws']:,} workloads that may be true. "
+        "Taking the estimate for the truth loses "
+        f"{number(facts['regret'], '.3g')} s of the objective in the mean, the budgets that are "
+        f"best on average {number(facts['regret_best_on_average'], '.3g')} s.",
+        f"Measure next: {after['questions']} questions of {after['name']} at "
+        f"{after['tokens']:,.0f} tokens save {after['saved']:.3g} s of that, to first order.",
+    )
+
+
+def _interval(estimate: tq.Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _simulation_facts(workload: tq.Workload, run: tq.Simulation) -> dict[str, Any]:
@@ -287,10 +551,6 @@ def _simulation_facts(workload: tq.Workload, run: tq.Simulation) -> dict[str, An
 
 
 def _print_simulation(workload: tq.Workload, run: tq.Simulation) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for heading in ("estimate", "from", "to"):
-        table.add_column(heading, justify="right")
     rows = [
         ("mean system time, s", run.mean_system_time),
         ("mean waiting time, s", run.mean_waiting_time),
@@ -301,13 +561,16 @@ def _print_simulation(workload: tq.Workload, run: tq.Simulation) -> None:
             for k, name in enumerate(workload.names[:MOST_ROWS])
         ),
     ]
-    for name, estimate in rows:
-        ends = (estimate.value, estimate.low, estimate.high)
-        table.add_row(name, *(f"{end:,.4g}" for end in ends))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
-        f"\n{run.queries:,} queries in {run.seconds:.2f} s, {run.cycles:,} busy cycles; "
+    print_table(
+        ["", "estimate", "from", "to"],
+        [
+            [name, *(number(end, ",.4g") for end in (value.value, value.low, value.high))]
+            for name, value in rows
+        ],
+    )
+    print_lines(
+        "",
+        f"{run.queries:,} queries in {run.seconds:.2f} s, {run.cycles:,} busy cycles; "
         f"{run.mean_system_time.level:.0%} intervals by {run.method}"
-        + ("; interrupted" if run.interrupted else "")
+        + ("; interrupted" if run.interrupted else ""),
     )

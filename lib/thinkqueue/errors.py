@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -52,6 +54,48 @@ class UnstableError(ThinkQueueError):
         super().__init__(message)
         self.utilization = utilization
         self.max_arrival_rate = max_arrival_rate
+
+
+class MissingExtraError(ThinkQueueError, ImportError):
+    """A package is not installed that only an extra of this library brings."""
+
+
+@contextmanager
+def needing(extra: str, purpose: str) -> Iterator[None]:
+    """Say what to install where an import in the body fails.
+
+    Parameters
+    ----------
+    extra : str
+        The extra that brings the package.
+    purpose : str
+        What needs it.
+
+    Raises
+    ------
+    MissingExtraError
+        If the package is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{purpose} needs {error.name}, which is not installed: "
+            f"pip install 'thinkqueue[{extra}]'."
+        ) from error
+
+
+def sentence(error: OSError) -> str:
+    """Say what the operating system would not do, and to which file.
+
+    Parameters
+    ----------
+    error : OSError
+        As it was raised.
+    """
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
 
 
 def _restore(cls: type[ThinkQueueError], args: tuple[Any, ...]) -> ThinkQueueError:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import tempfile
+import secrets
+import stat
+import sys
 from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file as a whole or not at all.
+
+    A link is followed, and what it leads to is written. An existing file keeps its mode and, where
+    that is allowed, its owner; a new one gets what the umask leaves. What is no regular file (a
+    device, a pipe) or is standard output itself cannot be replaced and is written directly.
 
     Parameters
     ----------
@@ -22,19 +30,53 @@ def write_atomically(path: Path, text: str) -> None:
     OSError
         If it cannot be written; the error names ``path`` and not the temporary file beside it.
     """
+    content = text.encode("utf-8")
     try:
-        _write(path, text)
+        try:
+            before = path.stat()
+        except FileNotFoundError:
+            before = None
+        if before is None or (stat.S_ISREG(before.st_mode) and not _is_standard_output(before)):
+            _replace(Path(os.path.realpath(path)), content, before)
+        else:
+            _write_into(path, content, before)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def _replace(path: Path, content: bytes, before: os.stat_result | None) -> None:
+    if before is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(handle)
+        if before is not None:
+            with contextlib.suppress(PermissionError):
+                os.chown(aside, before.st_uid, before.st_gid)
+            aside.chmod(stat.S_IMODE(before.st_mode))
+        aside.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
+
+
+def _is_standard_output(file: os.stat_result) -> bool:
+    """Whether writing here means to print: /dev/stdout leads to whatever that is."""
+    try:
+        return os.path.samestat(file, os.fstat(1))
+    except OSError:  # it is closed
+        return False
+
+
+def _write_into(path: Path, content: bytes, before: os.stat_result) -> None:
+    if _is_standard_output(before):
+        sys.stdout.flush()  # what was printed so far comes first
+        handle = os.dup(1)
+    else:
+        handle = os.open(path, os.O_WRONLY)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from thinkqueue.book.__main__ import app
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import read_notebook
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.publishing import pages_address, theme_options
 
 RunBook = Callable[..., subprocess.CompletedProcess[str]]
@@ -96,6 +98,44 @@ def test_outputs_are_dropped_when_what_they_depend_on_changes(
     assert cache.find(notebook) is None
 
 
+@pytest.mark.parametrize(
+    "damaged", ["computation.json", "global.db", "__version__.txt", "executed/*/base.ipynb"]
+)
+@pytest.mark.parametrize("how", ["emptied", "cut off", "removed"])
+def test_a_record_that_was_not_written_whole_counts_for_nothing(
+    small_book: Book, damaged: str, how: str
+) -> None:
+    """As after a full disk or a kill at the wrong moment: the next build goes its way."""
+    notebook = read_notebook(small_book, "chapters/page")
+    OutputCache(small_book).store(notebook, "page.md", 1.0)
+    (path,) = small_book.cache.glob(damaged)
+    whole = path.read_bytes()
+    if how == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(whole[: len(whole) // 2 if how == "cut off" else 0])
+    cache = OutputCache(small_book)
+    assert cache.find(notebook) is None or damaged == "__version__.txt"
+    cache.store(notebook, "page.md", 1.0)
+    assert OutputCache(small_book).find(notebook) is not None
+
+
+def test_where_nothing_can_be_kept_one_sentence_says_so(
+    small_book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("no access") from OSError("database or disk is full\n[more]")
+
+    notebook = read_notebook(small_book, "chapters/page")
+    cache = OutputCache(small_book)
+    monkeypatch.setattr(cache._cache, "cache_notebook_bundle", full)
+    with pytest.raises(BookError, match=r"cannot be kept in .*: database or disk is full$"):
+        cache.store(notebook, "page.md", 1.0)
+    monkeypatch.setattr("jupyter_cache.get_cache", full)
+    with pytest.raises(BookError, match="disk is full"):
+        OutputCache(small_book)
+
+
 def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
     notebook = read_notebook(small_book, "chapters/page")
     OutputCache(small_book).store(notebook, "page.md", 1.0)
@@ -110,6 +150,17 @@ def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
 def test_a_page_that_is_not_there_is_named(small_book: Book) -> None:
     with pytest.raises(FileNotFoundError, match="chapters/absent"):
         read_notebook(small_book, "chapters/absent")
+
+
+@pytest.mark.parametrize("command", ["build", "reference", "public"])
+def test_a_book_without_its_extra_says_what_to_install(
+    small_book: Book, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    done = CliRunner().invoke(app, [command, "--root", str(small_book.root)])
+    assert done.exit_code == 1
+    assert done.output.startswith("The book needs yaml, which is not installed: pip install")
+    assert len(done.output.splitlines()) == 1
 
 
 def test_buttons_wait_for_the_public_address() -> None:

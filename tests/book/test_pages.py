@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from thinkqueue.book.building import BROWSERS
+from thinkqueue.book.browser import find_browser
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
@@ -24,12 +23,9 @@ PHONE, DESK = (390, 844), (1280, 900)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    executable = find_browser()
     if executable is None:
-        pytest.fail(
-            "no Chromium was found, and the pages are tested in one: install it "
-            "(Debian and Ubuntu: apt-get install chromium; or any of " + ", ".join(BROWSERS) + ")"
-        )
+        pytest.fail("the pages are tested in a Chromium, which `make test` installs", pytrace=False)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield started

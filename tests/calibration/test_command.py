@@ -1,4 +1,5 @@
 import json
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -49,6 +50,65 @@ def test_what_no_file_can_tell_is_asked_for(measured, options, words):
     result = run(measured, *options)
     assert result.exit_code == 2
     assert words in result.output
+
+
+def test_budgets_come_with_their_uncertainty_and_what_to_measure_next(measured, monkeypatch):
+    monkeypatch.setattr(tq, "calibrate", cache(tq.calibrate))
+    options = ["--arrival-rate", 0.02, "--accuracy-weight", 600, "--draws", 40]
+    facts = json.loads(run(measured, *options, "--json").stdout)["budgets"]
+    calibration = tq.calibrate(measured, pool=False, seed=0)
+    workload = calibration.workload(arrival_rate=0.02, accuracy_weight=600)
+    found = tq.propagate(calibration.draws(workload, 40))
+    for k, task in enumerate(facts["tasks"]):
+        assert task["tokens"] == pytest.approx(tq.solve(workload).tokens[k])
+        assert [task["low"], task["high"]] == pytest.approx(
+            found.interval(found.each.tokens)[:, k].tolist()
+        )
+        assert task["low"] <= task["tokens"] <= task["high"]
+    assert 0 <= facts["regret_best_on_average"] <= facts["regret"]
+    after = facts["measure_next"]
+    assert after["name"] in workload.names
+    assert after["saved"] > 0
+    table = run(measured, *options)
+    assert table.exit_code == 0
+    for task in facts["tasks"]:
+        assert f"{task['high']:,.1f}" in table.output
+    assert f"{after['questions']} questions of {after['name']} at" in " ".join(table.output.split())
+    assert max(map(len, table.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "options", [["--accept", "adequate"], ["--arrival-rate", 1], ["--base-time", 1]]
+)
+def test_an_option_that_would_do_nothing_is_refused(measured, options):
+    result = run(measured, *options)
+    assert result.exit_code == 2
+    assert f"{options[0]} has a meaning with --output or --draws only" in result.stderr
+
+
+def test_what_is_accepted_is_so_besides_adequate(measured, monkeypatch):
+    accepted = []
+    workload = tq.Calibration.workload
+    monkeypatch.setattr(
+        tq.Calibration,
+        "workload",
+        lambda *args, **options: accepted.extend(options["accept"]) or workload(*args, **options),
+    )
+    needed = ["--arrival-rate", 0.02, "--accuracy-weight", 600, "--output", "/dev/null"]
+    assert run(measured, *needed, "--accept", "not identified").exit_code == 0
+    assert accepted == ["adequate", "not identified"]
+
+
+def test_a_name_that_a_terminal_would_obey_makes_a_workload(tmp_path):
+    table = rows({"a\x1b[31mb": (0.6, 2.5e-3, 0.3), "[/red]": (0.6, 7e-4, 0.05)}, seed=2)
+    pd.DataFrame(table).to_csv(tmp_path / "measured.csv", index=False)
+    target = tmp_path / "workload.toml"
+    options = ["--arrival-rate", 0.02, "--accuracy-weight", 600, "--output", target]
+    result = run(tmp_path / "measured.csv", *options)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert "[/red]: " in result.output
+    assert tq.Workload.from_toml(target).names == ("a\x1b[31mb", "[/red]")
 
 
 def test_bad_input_is_one_sentence_and_status_2(measured, tmp_path):

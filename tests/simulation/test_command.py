@@ -41,3 +41,12 @@ def test_a_table_names_every_type_and_the_method():
 )
 def test_bad_input_ends_with_two_and_an_unstable_queue_with_three(options, status):
     assert run(app, ["simulate", str(QWEN), *options]).exit_code == status
+
+
+def test_an_interval_that_stays_too_wide_is_told():
+    options = ["simulate", str(QWEN), "--jobs", "3000", "--half-width"]
+    result = run(app, [*options, "0.01"])
+    assert result.exit_code == 1
+    assert "mean system time" in result.stdout
+    assert "allow more --jobs" in result.stderr
+    assert run(app, [*options, "5"]).exit_code == 0

@@ -155,6 +155,13 @@ def test_toml_round_trip_is_exact(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["w.toml"]
 
 
+def test_a_comment_at_the_head_of_a_file_says_anything(tmp_path):
+    path = tmp_path / "w.toml"
+    good().to_toml(path, comment="of \x1b[31mred\x00\nand green")
+    assert path.read_text(encoding="utf-8").startswith("# of \\x1b[31mred\\x00\n# and green\n")
+    assert Workload.from_toml(path) == good()
+
+
 def test_toml_that_cannot_be_written_leaves_the_old_file(tmp_path):
     path = tmp_path / "w.toml"
     good().to_toml(path)
@@ -203,6 +210,8 @@ TOML = QWEN.read_text(encoding="utf-8")
         ('name = "GSM8K"', "name = 3", "name of task type 1 is 3"),
         ('name = "GSM8K"', 'name = "GPQA-D"', "Two task types are called 'GPQA-D'"),
         ("[[task]]", "[task", "not a TOML file"),
+        ("arrival_rate = 0.02", f"arrival_rate = {'1' * 5000}", "thousands of digits"),
+        ("arrival_rate = 0.02", f"arrival_rate = {'[' * 5000}", "nest too deep"),
         ("arrival_rate = 0.02", "arrival_rate = [0.02]", "arrival_rate has shape"),
         ("arrival_rate = 0.02", "arrival_rate = '2024'", "arrival_rate.*number"),
     ],

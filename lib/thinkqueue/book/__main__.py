@@ -2,80 +2,109 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from thinkqueue.book.building import BookError, build, print_pdf, renew_picture, renew_reference
+from thinkqueue.book.browser import browser
+from thinkqueue.book.building import build, print_pdf, renew_picture, renew_reference
 from thinkqueue.book.execution import CellError
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.publishing import pages_address
+from thinkqueue.errors import needing, sentence
 
-app = typer.Typer(add_completion=False, help=__doc__)
+FAILED, INTERRUPTED = 1, 130
+
+app = typer.Typer(
+    add_completion=False,
+    help="Build the book, or renew the values that it is held to.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 Root = Annotated[Path, typer.Option(help="The folder with _config.yml.", exists=True)]
 
 
 @app.command("build")
 def build_command(root: Root = Path()) -> None:
-    """Execute what changed, hold the stated values and build the pages."""
-    try:
+    """Build the pages. What changed is executed, and what is stated is held to the reference."""
+    with kind_exit():
         page = build(Book(root.resolve()), Console(stderr=True))
-    except (BookError, CellError, FileNotFoundError, ValueError) as error:
-        _fail(error)
-    typer.echo(f"The book is ready: {page.as_uri()}")
+        typer.echo(f"The book is ready: {page.as_uri()}")
 
 
 @app.command("reference")
 def reference_command(root: Root = Path()) -> None:
-    """Accept what the chapters state now, and print how it differs from before."""
-    try:
+    """Accept what the chapters state now. How it differs from before is printed."""
+    with kind_exit():
         differences = renew_reference(Book(root.resolve()), Console(stderr=True))
-    except (BookError, CellError, FileNotFoundError, ValueError) as error:
-        _fail(error)
-    for difference in differences:
-        typer.echo(str(difference))
-    typer.echo(f"{len(differences)} values changed in data/reference/.")
+        for difference in differences:
+            typer.echo(str(difference))
+        typer.echo(f"{len(differences)} values changed in data/reference/.")
 
 
 @app.command("picture")
 def picture_command(root: Root = Path()) -> None:
-    """Renew the picture in the README from the first figure of the first chapter."""
+    """Renew the picture in the README. It is the first figure of the first chapter."""
     book = Book(root.resolve())
-    try:
+    with kind_exit():
         build(book, Console(stderr=True))
         path = renew_picture(book)
-    except (BookError, CellError, FileNotFoundError, ValueError) as error:
-        _fail(error)
-    typer.echo(f"Wrote {path.relative_to(book.root)}.")
+        typer.echo(f"Wrote {path.relative_to(book.root)}.")
 
 
 @app.command("pdf")
 def pdf_command(root: Root = Path()) -> None:
-    """Print the whole book into one PDF."""
+    """Print the whole book into one PDF. A Chromium does it, installed if there is none."""
     book = Book(root.resolve())
-    try:
+    with kind_exit():
         build(book, Console(stderr=True))
-        path = print_pdf(book)
-    except (BookError, CellError, FileNotFoundError, ValueError) as error:
-        _fail(error)
-    typer.echo(f"The book is printed: {path.as_uri()}")
+        path = print_pdf(book, browser())
+        typer.echo(f"The book is printed: {path.as_uri()}")
+
+
+@app.command("browser")
+def browser_command() -> None:
+    """Find a Chromium, or install one. The pages are tested in it."""
+    with kind_exit():
+        typer.echo(browser())
 
 
 @app.command("public")
 def public_command(root: Root = Path()) -> None:
-    """Say whether the book has a public address, in the form that a workflow reads."""
-    settings = Book(root.resolve()).config["sphinx"]["config"]
-    typer.echo(f"set={'true' if pages_address(settings['public_repository']) else 'false'}")
+    """Say whether the book has an address. The form is that which a workflow reads."""
+    with kind_exit():
+        settings = Book(root.resolve()).config["sphinx"]["config"]
+        typer.echo(f"set={'true' if pages_address(settings['public_repository']) else 'false'}")
 
 
-def _fail(error: Exception) -> NoReturn:
-    if isinstance(error, CellError):
+@contextmanager
+def kind_exit() -> Iterator[None]:
+    """End with one sentence and an exit status where something is amiss or somebody stops it."""
+    try:
+        with needing("book", "The book"):
+            yield
+    except CellError as error:
         typer.echo(error.details, err=True)
-    typer.echo(str(error), err=True)
-    raise typer.Exit(1) from error
+        _fail(str(error), FAILED)
+    except (BookError, ValueError) as error:
+        _fail(str(error), FAILED)
+    except OSError as error:
+        _fail(sentence(error), FAILED)
+    except KeyboardInterrupt:
+        _fail("Interrupted; the chapters that ran through need not run again.", INTERRUPTED)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(status)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as polite as Ctrl-C
     app()

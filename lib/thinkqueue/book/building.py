@@ -24,18 +24,12 @@ from rich.progress import (
 
 from thinkqueue.book import execution, fingerprint, reference
 from thinkqueue.book.cache import OutputCache
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.values import Stated
+from thinkqueue.files import write_atomically
 
 #: Left in the folder of a whole book, with the hash of all that it was built from.
 WHOLE = ".whole"
-
-#: Names under which a Chromium is found.
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-class BookError(RuntimeError):
-    """A book that cannot be built, and why."""
 
 
 def build(book: Book, console: Console) -> Path:
@@ -90,38 +84,36 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
         return reference.renew(book, _stated_values(book, progress, task))
 
 
-def print_pdf(book: Book) -> Path:
-    """Print the whole book, which is built already, into one PDF with the Chromium found.
+def print_pdf(book: Book, browser: str) -> Path:
+    """Print the whole book, which is built already, into one PDF.
 
     Parameters
     ----------
     book
         The book.
+    browser
+        The path of a Chromium.
 
     Raises
     ------
     BookError
-        If there is no Chromium, or it prints nothing.
+        If it prints nothing; a PDF that was there stays as it was.
     """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        message = "printing needs a Chromium: install one of " + ", ".join(BROWSERS)
-        raise BookError(message)
     target = book.build / "thinking-while-others-wait.pdf"
     with _alone(book), _built_aside(book, "singlehtml") as built:
         # its links start from the top folder
-        page = built / "printed.html"
+        page, printed = built / "printed.html", built / "printed.pdf"
         (built / f"{book.pages[0]}.html").rename(page)
         # fmt: off
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
-            "--virtual-time-budget=60000", f"--print-to-pdf={target}", page.as_uri(),
+            "--virtual-time-budget=60000", f"--print-to-pdf={printed}", page.as_uri(),
         ]
         # fmt: on
-        target.unlink(missing_ok=True)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not target.is_file():
+        if not printed.is_file():
             raise BookError(done.stderr.strip() or "Chromium printed nothing")
+        printed.replace(target)
     return target
 
 
@@ -147,7 +139,7 @@ def renew_picture(book: Book) -> Path:
                 path = book.root / "chapters" / "_static" / "picture.svg"
                 # it is seen outside the book, where nothing turns its colours in the dark
                 white = figure.replace("<svg ", '<svg style="background: #fff" ', 1)
-                path.write_text(white, encoding="utf-8")
+                write_atomically(path, white)
                 return path
     message = f"{book.pages[0]} has no figure"
     raise BookError(message)
@@ -160,10 +152,11 @@ def _stated_values(book: Book, progress: Progress, task: TaskID) -> dict[str, di
     found = {page: cache.find(notebook) for page, notebook in notebooks.items()}
     missing = {page: notebooks[page] for page, stored in found.items() if stored is None}
     progress.update(task, total=len(missing) + 1)
-    for done in execution.execute(book, missing):
-        cache.store(done.notebook, str(book.source(done.page)), done.seconds)
-        found[done.page] = done.notebook
-        progress.advance(task)
+    with contextlib.closing(execution.execute(book, missing)) as chapters:
+        for done in chapters:
+            cache.store(done.notebook, str(book.source(done.page)), done.seconds)
+            found[done.page] = done.notebook
+            progress.advance(task)
     return reference.collect(found)
 
 

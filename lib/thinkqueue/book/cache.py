@@ -1,17 +1,22 @@
 """The outputs of executed chapters, dropped as soon as the library or the data change.
 
 jupyter-cache finds outputs by the content of a notebook's code cells alone. That misses an edited
-library or data file, so the cache carries the hashes it was filled under.
+library or data file, so the cache carries the hashes it was filled under. Nor does it survive a
+full disk or a build that was killed: what it left half written is taken for absent here.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from thinkqueue.book import fingerprint
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
+from thinkqueue.files import write_atomically
 
 
 class OutputCache:
@@ -21,22 +26,24 @@ class OutputCache:
     ----------
     book
         The book; what is stale is dropped at once.
+
+    Raises
+    ------
+    BookError
+        Where nothing can be kept, as on a full disk.
     """
 
     def __init__(self, book: Book) -> None:
-        import shutil
-
-        from jupyter_cache import get_cache
-
-        current = fingerprint.computation(book)
+        self._place = book.cache
+        current = json.dumps(fingerprint.computation(book), indent=1) + "\n"
         stamp = book.cache / "computation.json"
-        found = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else None
-        self.was_stale = book.cache.is_dir() and found != current
+        found = stamp.read_bytes() if stamp.is_file() else None
+        self.was_stale = book.cache.is_dir() and found != current.encode()
         if self.was_stale:
             shutil.rmtree(book.cache)
         book.cache.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(json.dumps(current, indent=1) + "\n", encoding="utf-8")
-        self._cache = get_cache(str(book.cache))
+        write_atomically(stamp, current)
+        self._cache = _opened(book.cache)
 
     def find(self, notebook: Any) -> Any | None:
         """Return the notebook with its stored outputs, or None.
@@ -46,9 +53,13 @@ class OutputCache:
         notebook
             A notebook as it was read from the chapter.
         """
-        with suppress(KeyError):
+        try:
             return self._cache.merge_match_into_notebook(notebook)[1]
-        return None
+        except KeyError:
+            return None
+        except Exception:  # whatever ails it, it was not stored whole
+            self._forget(notebook)
+            return None
 
     def store(self, notebook: Any, uri: str, seconds: float) -> None:
         """Keep a notebook's outputs.
@@ -61,8 +72,47 @@ class OutputCache:
             The chapter's file.
         seconds
             How long it took.
+
+        Raises
+        ------
+        BookError
+            Where nothing can be kept, as on a full disk.
         """
         from jupyter_cache.base import CacheBundleIn
 
+        self._forget(notebook)
         bundle = CacheBundleIn(notebook, uri, data={"execution_seconds": seconds})
-        self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        with _needing_room(self._place):
+            self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+    def _forget(self, notebook: Any) -> None:
+        """Remove the file; a record without one counts for nothing."""
+        key = self._cache.create_hashed_notebook(notebook)[1]
+        shutil.rmtree(self._place / "executed" / key, ignore_errors=True)
+
+
+def _opened(place: Path) -> Any:
+    from jupyter_cache import get_cache
+
+    try:
+        cache = get_cache(str(place))
+        cache.list_cache_records()
+    except Exception:  # the list of what is stored was not written whole
+        stamp = (place / "computation.json").read_text(encoding="utf-8")
+        shutil.rmtree(place)
+        place.mkdir()
+        write_atomically(place / "computation.json", stamp)
+        with _needing_room(place):
+            cache = get_cache(str(place))
+            cache.list_cache_records()
+    return cache
+
+
+@contextmanager
+def _needing_room(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # from SQLAlchemy or the file system, whatever these raise
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        message = f"outputs cannot be kept in {place}: {reason}"
+        raise BookError(message) from error

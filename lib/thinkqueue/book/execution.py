@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,7 @@ def has_code(notebook: Any) -> bool:
 
 def execute(
     book: Book, notebooks: Mapping[str, Any], *, workers: int | None = None
-) -> Iterator[Executed]:
+) -> Generator[Executed, None, None]:
     """Execute chapters in parallel processes and yield each as it is done.
 
     Parameters
@@ -127,33 +129,63 @@ def execute(
     Raises
     ------
     CellError
-        At the first cell that fails; what has not started by then does not start.
+        At the first cell that fails.
+
+    Notes
+    -----
+    However this ends before its time (a failed cell, an interrupt, a caller who closes it or is
+    killed), the chapters that are running end with it, kernels and all.
     """
     count = min(len(notebooks), workers or os.cpu_count() or 1)
     if not count:
         return
     timeout = book.config.get("execute", {}).get("timeout", 120)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_quieten) as pool:
-        running = [
-            pool.submit(_execute_one, book.source(page), page, notebook, timeout)
-            for page, notebook in notebooks.items()
-        ]
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
         try:
+            running = [
+                pool.submit(_execute_one, book.source(page), page, notebook, timeout)
+                for page, notebook in notebooks.items()
+            ]
             for future in as_completed(running):
                 yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            for worker in set(multiprocessing.active_children()) - others:
+                _kill_children(worker.pid)
+                worker.kill()
+            raise
 
 
-def _quieten() -> None:
+def _begin_worker() -> None:
     """Give each kernel one thread, by the environment it inherits, and silence the machinery.
 
-    What a cell itself writes goes through its kernel and is kept.
+    What a cell itself writes goes through its kernel and is kept. Ctrl-C is the parent's to hear,
+    and whoever loses the parent stops.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    _kill_children(os.getpid())
+    os._exit(1)
+
+
+def _kill_children(pid: int | None) -> None:
+    """Kill the kernels of a worker: they have sessions of their own, and may be deep in a sum."""
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def _execute_one(source: Path, page: str, notebook: Any, timeout: float) -> Executed:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkqueue.errors import needing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
@@ -67,15 +69,12 @@ def use_book_style() -> None:
 
     Raises
     ------
-    ImportError
+    MissingExtraError
         If Matplotlib is not installed; ``pip install thinkqueue[book]`` brings it.
     """
-    try:
+    with needing("book", "A figure"):
         import matplotlib as mpl
         from cycler import cycler
-    except ImportError as error:
-        message = "figures need Matplotlib: pip install 'thinkqueue[book]'"
-        raise ImportError(message) from error
 
     mpl.rcParams.update(_STYLE)
     mpl.rcParams["axes.prop_cycle"] = cycler(color=PALETTE)

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+class BookError(RuntimeError):
+    """A book that cannot be built, and why."""
+
+
 @dataclass(frozen=True)
 class Book:
     """The folder of a book: ``_config.yml``, ``_toc.yml``, ``chapters/``, ``lib/`` and ``data/``.

@@ -10,6 +10,7 @@ from typing import Any
 
 from thinkqueue.book.layout import Book
 from thinkqueue.book.values import Stated, stated_values
+from thinkqueue.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def renew(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Differ
             name: {"value": v.value, "rtol": v.rtol, "atol": v.atol} for name, v in kept.items()
         }
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     return differences
 
 

@@ -76,7 +76,7 @@ def configure(app: Sphinx, config: Config) -> None:
     cache = OutputCache(book)
     for page in book.pages:
         notebook = read_notebook(book, page)
-        if notebook is not None and not has_code(notebook) and cache.find(notebook) is None:
+        if notebook is not None and cache.find(notebook) is None and not has_code(notebook):
             # nothing to execute, and no kernel started to find that out
             cache.store(notebook, str(book.source(page)), 0.0)
     config["nb_execution_cache_path"] = str(book.cache)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
 from thinkqueue.checks import check_count
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.files import write_atomically
 from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:
@@ -219,10 +217,7 @@ class Calibration:
         workload = self.workload(
             arrival_rate=arrival_rate, accuracy_weight=accuracy_weight, **options
         )
-        target = Path(path)
-        workload.to_toml(target)
-        head = "".join(f"# {line}\n" for line in self.summary().splitlines())
-        write_atomically(target, head + target.read_text(encoding="utf-8"))
+        workload.to_toml(path, comment=self.summary())
 
     def summary(self) -> str:
         """Return every verdict and parameter with its interval, one task a paragraph."""

@@ -11,6 +11,7 @@ from scipy.special import betaincinv
 from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
+from thinkqueue.errors import needing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,14 +64,11 @@ def draw_series(tasks: Mapping[str, AccuracyFit], columns: int = 3) -> Figure:
 
     Raises
     ------
-    ImportError
+    MissingExtraError
         If Matplotlib is not installed; ``pip install thinkqueue[book]`` brings it.
     """
-    try:
+    with needing("book", "A figure"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        message = "figures need Matplotlib: pip install 'thinkqueue[book]'"
-        raise ImportError(message) from error
 
     rows = -(-len(tasks) // columns)
     figure = Figure(figsize=(6.5, 0.6 + 1.9 * rows), layout="constrained")

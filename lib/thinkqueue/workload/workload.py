@@ -17,6 +17,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import write_atomically
+from thinkqueue.names import printable
 from thinkqueue.workload.accuracy import Curve, Mixed, Saturating, together
 from thinkqueue.workload.file import server_of, server_table, task_table, task_types
 from thinkqueue.workload.parameters import CURVE, FIELDS, OWN, SCALARS, SERVICE, check_ranges
@@ -229,8 +230,8 @@ class Workload:
             If the file cannot be read.
         """
         source = Path(path)
+        document = _document(source)
         try:
-            document = tomllib.loads(source.read_text(encoding="utf-8"))
             types = task_types(document)
             return cls(
                 types,
@@ -245,19 +246,18 @@ class Workload:
                 value=error.value,
                 task=error.task,
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise WorkloadError(
-                f"{source} is not a TOML file: {error}.", parameter="path", value=str(source)
-            ) from None
 
-    def to_toml(self, path: str | os.PathLike[str]) -> None:
+    def to_toml(self, path: str | os.PathLike[str], *, comment: str = "") -> None:
         """Write the workload as a TOML file that :meth:`from_toml` reads back unchanged.
 
         Parameters
         ----------
         path : path-like
             The file; it is replaced as a whole or not at all.
+        comment : str, optional
+            What to say at its head, in lines.
         """
+        head = "".join(f"# {printable(line)}\n" for line in comment.splitlines())
         document: dict[str, Any] = {
             "arrival_rate": self.arrival_rate,
             "accuracy_weight": self.accuracy_weight,
@@ -265,7 +265,7 @@ class Workload:
         if self.server != Fifo():
             document["server"] = server_table(self.server, self.names)
         document["task"] = [task_table(task) for task in self.tasks]
-        write_atomically(Path(path), tomli_w.dumps(document))
+        write_atomically(Path(path), head + tomli_w.dumps(document))
 
     def replace(self, **changes: Any) -> Self:
         """Return a workload with some parameters changed.
@@ -539,6 +539,20 @@ def tokens_array(
             task=workload.name(k),
         )
     return ell
+
+
+def _document(source: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        fault = str(error)
+    except RecursionError:
+        fault = "its brackets nest too deep"
+    except ValueError:
+        fault = "a number in it has thousands of digits"
+    raise WorkloadError(
+        f"{source} is not a TOML file: {fault}.", parameter="path", value=str(source)
+    )
 
 
 def _restore(cls: type[Workload], columns: dict[str, Any]) -> Workload:

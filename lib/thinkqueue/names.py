@@ -1,0 +1,58 @@
+"""Names as they may be shown: letter for letter, on one line, and never two that look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def printable(text: str) -> str:
+    r"""Return a text with everything that a terminal would obey, and not show, as an escape.
+
+    Parameters
+    ----------
+    text : str
+        A name from outside, such as ``"a\x1b[31mb"``, which comes back as ``a\x1b[31mb``.
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def brief(text: str, width: int) -> str:
+    """Return a text of at most so many letters: a longer one loses its middle.
+
+    Parameters
+    ----------
+    text : str
+        What to show.
+    width : int
+        The most letters.
+    """
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def shortened(names: Sequence[str], width: int) -> tuple[str, ...]:
+    """Return names of at most so many letters that differ wherever the names do.
+
+    A long name loses its middle, since names of a family often begin alike; where two come out
+    the same, each gets its position.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What to show.
+    width : int
+        The most letters of each, at least 12.
+    """
+    texts = [printable(name) for name in names]
+    short = [brief(text, width) for text in texts]
+    return tuple(
+        brief(text, width - len(mark)) + mark
+        if short.count(name) > 1 and (mark := f" ({place})")
+        else name
+        for place, (text, name) in enumerate(zip(texts, short, strict=True), 1)
+    )
