@@ -26,7 +26,7 @@ def _public_modules() -> Iterator[tuple[str, str]]:
         parts = module.name.split(".")
         if any(part.startswith("_") for part in parts):
             continue
-        if parts[1] == "book" and parts[2:] not in ([], ["values"], ["figures"]):
+        if parts[1] == "book" and parts[2:] not in ([], ["values"], ["figures"], ["names"]):
             continue
         yield module.name, "   :no-members:\n" if module.ispkg or parts[-1] == "cli" else ""
 
