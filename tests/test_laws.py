@@ -98,3 +98,10 @@ def test_caps_that_leave_room_are_refused() -> None:
         tq.capacity_law(BOOK.replace(gain=0.0))
     with pytest.raises(tq.UnstableError, match="even with no thinking"):
         tq.capacity_law(BOOK.replace(arrival_rate=100.0))
+
+
+def test_caps_out_of_reach_change_no_law() -> None:
+    workload = plain_workload(np.random.default_rng(3), 5)
+    near, far = (tq.capacity_law(workload.replace(max_tokens=caps)) for caps in (1e9, 1e30))
+    assert far.price == pytest.approx(near.price, rel=1e-12)
+    assert far.tokens == pytest.approx(near.tokens, rel=1e-9)

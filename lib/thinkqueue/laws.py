@@ -57,7 +57,7 @@ def light_traffic_tokens(workload: Workload) -> Array:
     """
     only_fifo(workload, "The law of a quiet server")
     value = workload.accuracy_weight * workload.weight * workload.gain * workload.rate
-    idle = _reply(workload, value / workload.time_per_token)
+    idle = _reply(workload, _log(value / workload.time_per_token))
     less = workload.arrival_rate * service_time(workload, idle) / workload.rate
     return np.where(idle < workload.max_tokens, np.maximum(idle - less, 0.0), idle)
 
@@ -152,16 +152,19 @@ def capacity_law(workload: Workload) -> CapacityLaw:
             parameter="max_tokens",
             value=most,
         )
-    worth = value / workload.time_per_token
+    log_worth = _log(value / workload.time_per_token)
 
     def excess(log_price: float) -> float:
-        return float(utilization(workload, _reply(workload, worth * np.exp(-log_price)))) - 1
+        return float(utilization(workload, _reply(workload, log_worth - log_price))) - 1
 
-    thinking = worth > 0
-    dear = float(np.log(worth[thinking].max())) + 1
-    cheap = float(np.log(worth[thinking]).min() - (workload.rate * workload.max_tokens).max()) - 1
+    thinking = (value > 0) & (workload.share > 0)
+    drift = workload.arrival_rate * workload.share * workload.time_per_token
+    # where a cap is out of reach, the tokens with which the type would fill the server alone
+    most_tokens = np.minimum(workload.max_tokens[thinking], 1 / drift[thinking])
+    dear = float(log_worth[thinking].max()) + 1
+    cheap = float((log_worth[thinking] - workload.rate[thinking] * most_tokens).min()) - 1
     log_price = float(brentq(excess, cheap, dear, xtol=1e-14, rtol=1e-14))
-    tokens = _reply(workload, worth * np.exp(-log_price))
+    tokens = _reply(workload, log_worth - log_price)
     tokens.flags.writeable = False
     return CapacityLaw(
         arrival_rate=workload.arrival_rate,
@@ -172,8 +175,11 @@ def capacity_law(workload: Workload) -> CapacityLaw:
     )
 
 
-def _reply(workload: Workload, worth_over_price: Array) -> Array:
-    """Return the budgets at which a marginal token is worth its price, within 0 and the caps."""
+def _log(values: Array) -> Array:
     with np.errstate(divide="ignore"):
-        wish = np.log(worth_over_price) / workload.rate
-    return np.clip(wish, 0.0, workload.max_tokens)
+        return np.asarray(np.log(values))
+
+
+def _reply(workload: Workload, log_worth_over_price: Array) -> Array:
+    """Return the budgets at which a marginal token is worth its price, within 0 and the caps."""
+    return np.clip(log_worth_over_price / workload.rate, 0.0, workload.max_tokens)

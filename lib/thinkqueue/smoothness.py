@@ -1,7 +1,7 @@
 r"""How sharply J can bend where a climb from a known height can lead (our own derivation).
 
 Let :math:`J_0` be a value that J has somewhere. On the convex set :math:`\{J \ge J_0\}` nobody can
-wait for long: with :math:`C = \alpha\sum_k w_k\pi_k(A_k + D_k) - m(0) - J_0`,
+wait for long: with :math:`C = \alpha\sum_k w_k\pi_k(A_k + D_k) - m(0) - J_0 \ge 0`,
 
 .. math:: \frac{\lambda M}{2y} = \mathbb{E}[T] - m \le C,
 
@@ -10,6 +10,7 @@ so the load keeps a distance :math:`\underline y` from 1, the largest of
 .. math:: \frac{\lambda M(0)}{2C}, \qquad
           \frac{1}{1 + \lambda C + \sqrt{(1+\lambda C)^2 - 1}}, \qquad 1 - \rho(\ell_{\max}),
 
+the first where :math:`M(0) > 0`, and then :math:`C > 0`,
 the second from :math:`M \ge m^2 = ((1-y)/\lambda)^2`. And since
 :math:`\lambda^2 M/y^2 \le 2\lambda C/y`, no second moment is left in the bounds below.
 

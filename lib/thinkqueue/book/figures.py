@@ -19,7 +19,8 @@ Caption and alternative text belong to the code cell, in its ``---`` block::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 #: The colours of Okabe and Ito, ordered so that the first few differ most, also in lightness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+
+#: What Matplotlib calls a line that was given no label.
+_UNNAMED = re.compile(r"_child\d+")
 
 _STYLE: Any = {
     "axes.edgecolor": "#444444",
@@ -81,12 +85,29 @@ def use_book_style() -> None:
     _draw_svg_in_notebooks()
 
 
+def line_colours(count: int) -> list[Any]:
+    """Return as many colours: those of the palette, or where it has too few, steps of a map.
+
+    Parameters
+    ----------
+    count
+        How many lines there are.
+    """
+    import matplotlib as mpl
+
+    own = PALETTE[:-1]  # its grey is for what belongs to nobody
+    if count <= len(own):
+        return list(own[:count])
+    return list(mpl.colormaps["turbo"](np.linspace(0.05, 0.95, count)))
+
+
 def label_line_ends(
     axes: Axes, lines: Sequence[Line2D] | None = None, *, pad: float = 5.0, spacing: float = 1.15
 ) -> None:
-    """Write each line's label beside its last point, in its colour, and keep labels apart.
+    """Write each line's label beside the last of its points in view, and keep labels apart.
 
-    Call it last, when the limits and scales of the axes stand.
+    Call it last, when the limits and scales of the axes stand. Where there are more labels than
+    the axes are high, they are written smaller.
 
     Parameters
     ----------
@@ -101,20 +122,24 @@ def label_line_ends(
     """
     import matplotlib as mpl
 
-    chosen = [
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    points_per_pixel = 72.0 / figure.dpi  # type: ignore[union-attr]
+    labelled = [
         line
         for line in (axes.get_lines() if lines is None else lines)
-        if not str(line.get_label()).startswith("_")
+        if not _UNNAMED.fullmatch(str(line.get_label()))
     ]
-    ends = [_last_finite_point(line) for line in chosen]
+    ends = {line: end for line in labelled if (end := _last_point_in_view(axes, line)) is not None}
     if not ends:
         return
-    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
-    points_per_pixel = 72.0 / axes.get_figure().dpi  # type: ignore[union-attr]
-    heights = axes.transData.transform(np.asarray(ends))[:, 1] * points_per_pixel
-    font_size = float(mpl.rcParams["font.size"])
-    placed = _spread(heights, spacing * font_size)
-    for line, end, height, label_height in zip(chosen, ends, heights, placed, strict=True):
+    heights = np.array([axes.transData.transform(end)[1] for end in ends.values()])
+    heights *= points_per_pixel
+    room = axes.get_window_extent().height * points_per_pixel
+    font_size = min(float(mpl.rcParams["font.size"]), room / (spacing * len(ends)))
+    bottom = axes.get_window_extent().y0 * points_per_pixel
+    placed = _spread(heights, spacing * font_size, (bottom, bottom + room))
+    for (line, end), height, label_height in zip(ends.items(), heights, placed, strict=True):
         axes.annotate(
             str(line.get_label()),
             xy=end,
@@ -122,22 +147,122 @@ def label_line_ends(
             textcoords="offset points",
             va="center",
             color=line.get_color(),
+            fontsize=font_size,
             annotation_clip=False,
         )
 
 
-def _last_finite_point(line: Line2D) -> tuple[float, float]:
+def label_point(axes: Axes, x: float, y: float, label: str, **text: Any) -> None:
+    """Write a label to the right of a point, or above it to the left where there is no room.
+
+    Parameters
+    ----------
+    axes
+        The axes, with their limits and scales.
+    x, y
+        The point.
+    label
+        The label.
+    **text
+        Properties of the text.
+    """
+    across = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
+    room = across < 0.65
+    axes.annotate(
+        label,
+        (x, y),
+        xytext=(8, 0) if room else (4, 7),
+        textcoords="offset points",
+        ha="left" if room else "right",
+        va="center" if room else "bottom",
+        **text,
+    )
+
+
+def label_regions(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    regions: np.ndarray,
+    labels: Mapping[int, str],
+    colours: Mapping[int, str] | None = None,
+) -> None:
+    """Write a label into each region of a map, where it is widest, clear of what is there already.
+
+    A region in which its label has no room at all goes without.
+
+    Parameters
+    ----------
+    axes
+        The axes, with their limits, scales, points and other texts.
+    x, y
+        The coordinates of columns and rows, increasing.
+    regions
+        One whole number for each row and column.
+    labels
+        The label of each number.
+    colours
+        The colour of a label where it is not black.
+    """
+    from scipy.ndimage import distance_transform_edt, minimum_filter
+
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    frame = axes.get_window_extent()
+    across, up = int(frame.width), int(frame.height)
+    pixels = np.stack(
+        np.meshgrid(np.arange(across) + frame.x0 + 0.5, np.arange(up) + frame.y0 + 0.5), axis=-1
+    )
+    where = axes.transData.inverted().transform(pixels.reshape(-1, 2)).reshape(up, across, 2)
+    column = np.clip(np.searchsorted(x, where[..., 0]), 0, len(x) - 1)
+    row = np.clip(np.searchsorted(y, where[..., 1]), 0, len(y) - 1)
+    shown = np.asarray(regions)[row, column]
+    free = np.ones_like(shown, dtype=bool)
+
+    def occupy(left: float, bottom: float, right: float, top: float, margin: int = 4) -> None:
+        rows = slice(max(int(bottom - frame.y0) - margin, 0), max(int(top - frame.y0) + margin, 0))
+        columns = slice(
+            max(int(left - frame.x0) - margin, 0), max(int(right - frame.x0) + margin, 0)
+        )
+        free[rows, columns] = False
+
+    for line in axes.get_lines():
+        for px, py in axes.transData.transform(np.column_stack(line.get_data())):
+            occupy(px, py, px, py, margin=8)
+    for text in axes.texts:
+        occupy(*text.get_window_extent().extents)
+    for value in sorted(labels, key=lambda number: -int((shown == number).sum())):
+        colour = (colours or {}).get(value, "#111111")
+        written = axes.text(0, 0, labels[value], ha="center", va="center", color=colour)
+        box = written.get_window_extent()
+        inside = (shown == value) & free
+        size = (int(box.height) + 4, int(box.width) + 8)
+        roomy = minimum_filter(inside, size=size, mode="constant", cval=0)
+        if not roomy.any():
+            written.remove()
+            continue
+        depth = distance_transform_edt(np.pad(roomy, 1))[1:-1, 1:-1]
+        r, c = np.unravel_index(int(np.argmax(depth)), depth.shape)
+        written.set_position((float(where[r, c, 0]), float(where[r, c, 1])))
+        occupy(*written.get_window_extent().extents)
+
+
+def _last_point_in_view(axes: Axes, line: Line2D) -> tuple[float, float] | None:
+    """Return the last point of a line that lies between the lower and the upper end of the axes."""
     x = np.asarray(line.get_xdata(), dtype=float)
     y = np.asarray(line.get_ydata(), dtype=float)
-    last = np.flatnonzero(np.isfinite(x) & np.isfinite(y))[-1]
-    return float(x[last]), float(y[last])
+    low, high = sorted(axes.get_ylim())
+    last = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (low <= y) & (y <= high))
+    return (float(x[last[-1]]), float(y[last[-1]])) if last.size else None
 
 
-def _spread(heights: np.ndarray, distance: float) -> np.ndarray:
+def _spread(heights: np.ndarray, distance: float, ends: tuple[float, float]) -> np.ndarray:
     """Move heights as little as possible, in the mean square, until `distance` parts neighbours.
 
+    The centres stay half a distance away from both ends, if all of them fit.
+
     Shifting the i-th height down by i distances turns "apart" into "nondecreasing", and the nearest
-    nondecreasing sequence comes from pooling adjacent violators.
+    nondecreasing sequence comes from pooling adjacent violators; limits on it merely cut it.
     """
     order = np.argsort(heights, kind="stable")
     steps = distance * np.arange(len(heights))
@@ -150,7 +275,9 @@ def _spread(heights: np.ndarray, distance: float) -> np.ndarray:
             size += other_size
         pools.append((mean, size))
     placed = np.empty_like(heights)
-    placed[order] = np.repeat([m for m, _ in pools], [n for _, n in pools]) + steps
+    pooled = np.repeat([m for m, _ in pools], [n for _, n in pools])
+    low, high = ends[0] + distance / 2, ends[1] - distance / 2 - steps[-1]
+    placed[order] = np.clip(pooled, low, max(low, high)) + steps
     return placed
 
 

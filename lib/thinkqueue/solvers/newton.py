@@ -6,7 +6,8 @@ Three ideas, each a few lines below.
 far from the optimum, where :math:`e^{-b\ell}` spans many decades. The model here takes, for each
 type, the parabola whose slope is right at :math:`\ell_k` and whose top is at the type's reply to
 its price: with frozen prices it is exact in one step, wherever that starts. Near the optimum it
-turns into Newton's own, so the convergence is quadratic.
+turns into Newton's own, so the convergence is quadratic once the types at 0 and at their caps are
+the right ones.
 
 *Two unknowns.* In the model, types meet only in :math:`a = \sum\pi c\,d`, by which a step moves the
 mean of what is asked of the server, and in its price :math:`\eta`. At given values of these the

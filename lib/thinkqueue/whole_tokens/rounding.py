@@ -88,8 +88,8 @@ def round_index(choices: Choices, tokens: np.ndarray, how: How = "nearest") -> I
 def rounding_loss_bound(workload: Workload, tokens: ArrayLike, *, distance: float = 0.5) -> float:
     r"""Return what rounding an allocation can cost at most, before it is rounded.
 
-    With :math:`|d_k| \le \delta` for every budget that is not yet whole and :math:`d_k = 0` for the
-    others, Taylor's formula and the Gram form of the Hessian give
+    With :math:`\ell + d \ge 0`, :math:`|d_k| \le \delta` for every budget that is not yet whole and
+    :math:`d_k = 0` for the others, Taylor's formula and the Gram form of the Hessian give
 
     .. math::
 

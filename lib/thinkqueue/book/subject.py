@@ -1,0 +1,108 @@
+"""Whose server a chapter shows: its workload, and words for it that follow the data.
+
+A chapter's figures and tables are those of its ``workload_file``. Its sentences state the numbers
+of the book's own server, and stay as they are when a reader runs the chapter on another file.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thinkqueue.book.names import aligned, drawn, written
+from thinkqueue.names import printable
+from thinkqueue.workload import Workload
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+#: The file and the name of the server that the sentences of the book are about.
+OWN_FILE, OWN_TITLE = "qwen3-8b.toml", "Qwen3-8B"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server, and what figures call it.
+
+    Parameters
+    ----------
+    workload
+        Its workload.
+    title
+        Its name, for a figure.
+    own
+        Whether it is the one that the sentences of the book are about.
+    """
+
+    workload: Workload
+    title: str
+    own: bool
+
+    @property
+    def whose(self) -> str:
+        """What a mark in a figure is: this book's server, or yours."""
+        return "this book's server" if self.own else "your server"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its types, for the first column of printed lines."""
+        return aligned(self.workload.names)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its types, for a figure."""
+        return drawn(self.workload.names)
+
+
+def read_subject(path: str | os.PathLike[str]) -> Subject:
+    """Read the workload that a chapter is about; if it is not the book's, say so on the page.
+
+    Parameters
+    ----------
+    path
+        A workload file.
+
+    Raises
+    ------
+    WorkloadError
+        If the file is no workload.
+    OSError
+        If the file cannot be read.
+    """
+    workload, file = Workload.from_toml(path), Path(path)
+    if file.name == OWN_FILE:
+        return Subject(workload, OWN_TITLE, own=True)
+    (title,), (label,) = written([file.stem]), drawn([file.stem])
+    _display(
+        f"Figures, tables and listings of this page are of your server, "
+        f"<code>{html.escape(title)}</code>, except those of recorded runs. The sentences between "
+        f"them state the numbers of this book's server, {OWN_TITLE}."
+    )
+    return Subject(workload, label, own=False)
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
+    """Set rows as a table, in which no text is taken for markup or for a formula.
+
+    Parameters
+    ----------
+    rows
+        One mapping a row, from the heading of a column to what stands there.
+    """
+    import pandas as pd
+    from IPython.display import HTML
+
+    texts = [{head: printable(str(cell)) for head, cell in row.items()} for row in rows]
+    with pd.option_context("display.max_colwidth", None):
+        markup = pd.DataFrame(texts).to_html(index=False, border=0)
+    return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{markup}</div>')
+
+
+def _display(markup: str) -> None:
+    from IPython.display import HTML, display
+
+    display(HTML(f"<p><em>{markup}</em></p>"))
