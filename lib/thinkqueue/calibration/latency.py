@@ -4,12 +4,19 @@ Latencies have outliers (a pause, a retry) and a spread that grows with the answ
 line is fitted in three steps: a Huber fit without weights; a spread :math:`\sigma(\ell) = a +
 b\ell` fitted to its absolute residuals; and a bisquare fit weighted by :math:`1/\sigma`, whose
 standard errors are sandwich ones and hold even where the model of the spread does not.
+
+That needs rows to judge a spread by. Fewer than twenty get ordinary least squares with the sandwich
+of unbiased leverage (HC2) and Student intervals whose degrees of freedom match its mean and
+variance (Bell and McCaffrey 2002, Survey Methodology 28; Imbens and Kolesár 2016, Review of
+Economics and Statistics 98): exact for three rows of even spread, and wide, as they should be. Two
+rows say nothing of their error.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from scipy.special import pdtrc, stdtr, stdtrit
@@ -22,10 +29,19 @@ _BISQUARE = 4.685
 _CONSISTENT = 1.4826
 """Median absolute deviation of a normal sample, as a multiple of its standard deviation."""
 _MOST_STEPS = 100
+_WELL_CONDITIONED = 1e6
+"""Normal equations of such a condition lose half of the digits at most, and are five times as fast
+as an orthogonal decomposition."""
 _MATERIAL = 0.05
 """A bend of less than this share of the longest service time changes no budget that matters."""
-_FASTEST_STREAM = 1 / 400
-"""Seconds a token below which a time cannot be that of one stream on a present machine."""
+_FASTEST_STREAM, _SLOWEST_STREAM = 1 / 400, 1.0
+"""Seconds a token out of which a time is hardly that of one stream on a present machine."""
+_FEW = 20
+"""Rows below which no spread and no outlier can be told."""
+_ENOUGH, _LOPSIDED, _LONG_WAIT = 50, 2.0, 0.2
+"""Waiting is asked after from so many rows, if the upper half spreads so many times as far as the
+lower, and so far in shares of a typical latency. Normal noise gives 1, waits at a load of a half
+or more beyond 2.4."""
 
 
 class LatencyVerdict(StrEnum):
@@ -45,8 +61,12 @@ class LatencyFit:
     ----------
     base_time, time_per_token : float
         Intercept in s and slope in s/token; 0 and 0 where they are not identified.
+    line : ndarray, (2,)
+        The two before an intercept below 0 is held there.
     covariance : ndarray, (2, 2)
-        Of the two, from the sandwich.
+        Of ``line``, from the sandwich.
+    degrees : ndarray, (2,)
+        Degrees of freedom of their Student intervals; 0 where nothing tells an error.
     used, batched, outliers : int
         Rows fitted, rows left out as batched, and rows fitted with almost no weight.
     curvature : float
@@ -64,7 +84,9 @@ class LatencyFit:
 
     base_time: float
     time_per_token: float
+    line: Array
     covariance: Array
+    degrees: Array
     used: int
     batched: int
     outliers: int
@@ -87,13 +109,41 @@ class LatencyFit:
         level : float, optional
             Nominal coverage.
         """
+        known = self.degrees > 0
+        width = np.full(2, np.inf)
         errors = np.sqrt(np.diag(self.covariance))
-        width = errors * stdtrit(max(self.used - 2, 1), (1 + level) / 2)
-        centres = (self.base_time, self.time_per_token)
+        width[known] = errors[known] * stdtrit(self.degrees[known], (1 + level) / 2)
+        # cut to what is possible, an interval of the line covers as before; where the data reject
+        # every possible intercept, the one in use is the nearest
+        ends = np.maximum(self.line + np.stack([-width, width]), 0.0)
+        names = ("base_time", "time_per_token")
         return {
-            name: Interval(max(0.0, float(centre - w)), float(centre + w), level)
-            for name, centre, w in zip(("base_time", "time_per_token"), centres, width, strict=True)
-        }
+            name: Interval(
+                min(float(low), getattr(self, name)), max(float(high), getattr(self, name)), level,
+                high_open=bool(np.isinf(high)),
+            )
+            for name, low, high in zip(names, *ends, strict=True)
+        }  # fmt: skip
+
+    def draw(self, count: int, rng: np.random.Generator) -> Array:
+        """Return base times and times per token of new experiments like this one, (count, 2).
+
+        Normal about the estimate, each with its intercept held at 0 as the estimate's is; a slope
+        is at least a hundredth of the estimate.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        rng : numpy.random.Generator
+            The source of randomness.
+        """
+        centre = np.array([self.base_time, self.time_per_token])
+        base, slope = rng.multivariate_normal(centre, self.covariance, size=count, method="eigh").T
+        if self.covariance[0, 0] > 0:
+            # what the slope is if the intercept is not below 0
+            slope = slope - np.minimum(base, 0.0) * self.covariance[0, 1] / self.covariance[0, 0]
+        return np.stack([np.maximum(base, 0.0), np.maximum(slope, centre[1] / 100)], axis=-1)
 
 
 def fit_latency(tokens: Array, latency: Array) -> LatencyFit:
@@ -118,15 +168,22 @@ def fit_latency(tokens: Array, latency: Array) -> LatencyFit:
             return _nothing(LatencyVerdict.BATCHED, batched, words)
         words = "A line needs latencies at two or more different token counts."
         return _nothing(LatencyVerdict.NOT_IDENTIFIED, batched, words)
-    weights, robust, coefficients = _robust_line(x, y)
-    held = coefficients[0] < 0
-    design = x[:, None] if held else np.stack([np.ones_like(x), x], axis=1)
+    few = x.size < _FEW
+    weights, robust, line = _least_squares(x, y) if few else _robust_line(x, y)
+    design = np.stack([np.ones_like(x), x], axis=1)
+    if few:
+        covariance, degrees = _small_sandwich(design, y - design @ line)
+    else:
+        covariance, degrees = _sandwich(design, y, weights, line), np.full(2, x.size - 2.0)
+    coefficients = line
+    held = line[0] < 0
     if held:
-        robust, coefficients = _reweighted(design, y, weights)
-    covariance = _sandwich(design, y, weights, coefficients)
-    if held:
-        coefficients = np.array([0.0, coefficients[0]])
-        covariance = np.array([[0.0, 0.0], [0.0, covariance[0, 0]]])
+        through_zero = (
+            _weighted(design[:, 1:], y, weights)
+            if few
+            else _reweighted(design[:, 1:], y, weights)[1]
+        )
+        coefficients = np.concatenate([[0.0], through_zero])
     slope_error = float(np.sqrt(covariance[1, 1]))
     if coefficients[1] <= 0 or (slope_error > 0 and coefficients[1] < 2 * slope_error):
         words = "Latency does not grow with the tokens beyond its noise, so it has no slope to use."
@@ -137,7 +194,9 @@ def fit_latency(tokens: Array, latency: Array) -> LatencyFit:
     return LatencyFit(
         base_time=float(coefficients[0]),
         time_per_token=float(coefficients[1]),
+        line=line,
         covariance=covariance,
+        degrees=degrees,
         used=int(x.size),
         batched=batched,
         outliers=int(np.sum(robust < 0.1)),
@@ -145,7 +204,7 @@ def fit_latency(tokens: Array, latency: Array) -> LatencyFit:
         curvature_p=probability,
         bend=bend,
         verdict=verdict,
-        words=_words(verdict, coefficients, batched, held, bend),
+        words=_words(verdict, coefficients, x, y, batched, held, bend),
     )
 
 
@@ -162,7 +221,7 @@ def batched_rows(tokens: Array, latency: Array) -> np.ndarray[tuple[int], np.dty
     tokens, latency : ndarray, (R,)
         The rows.
     """
-    order = np.argsort(latency, kind="stable")
+    order = np.lexsort((tokens, latency))
     seconds, used = latency[order], tokens[order]
     gaps = np.diff(seconds)
     suspects = np.zeros(latency.size, dtype=bool)
@@ -172,11 +231,15 @@ def batched_rows(tokens: Array, latency: Array) -> np.ndarray[tuple[int], np.dty
         suspects[:] = np.unique(tokens).size > 1
         return suspects
     step = float(positive.min())
-    same = 0
-    for start, stop in _runs(gaps <= 1e-9):
-        if np.unique(used[start:stop]).size > 1:
-            suspects[order[start:stop]] = True
-            same += (stop - start) * (stop - start - 1) // 2
+    starts, stops = _runs(gaps <= 1e-9)
+    # rows of one latency come in the order of their tokens: they differ if the ends do
+    mixed = used[starts] != used[stops - 1]
+    starts, stops = starts[mixed], stops[mixed]
+    same = int(np.sum((stops - starts) * (stops - starts - 1) // 2))
+    edges = np.zeros(latency.size + 1, dtype=int)
+    edges[starts] += 1
+    edges[stops] -= 1
+    suspects[order] = np.cumsum(edges[:-1]) > 0
     reach = np.searchsorted(seconds, seconds + 50.5 * step, side="right")
     coincident = np.searchsorted(seconds, seconds + 0.5 * step, side="right")
     expected = float(np.sum(reach - coincident)) / 50
@@ -185,10 +248,42 @@ def batched_rows(tokens: Array, latency: Array) -> np.ndarray[tuple[int], np.dty
     return suspects
 
 
-def _runs(same: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
-    """Return [start, stop) of each run of two or more equal neighbours."""
+def _runs(
+    same: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return start and stop of each run of two or more equal neighbours, stop excluded."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(int)))
-    return [(int(start), int(stop) + 1) for start, stop in edges.reshape(-1, 2)]
+    return edges[::2], edges[1::2] + 1
+
+
+def _least_squares(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return even precision, even weights and the line of least squares."""
+    even = np.ones_like(y)
+    return even, even, _weighted(np.stack([even, x], axis=1), y, even)
+
+
+def _small_sandwich(design: Array, residual: Array) -> tuple[Array, Array]:
+    r"""Return the covariance of least squares and its degrees of freedom, honest for few rows.
+
+    With :math:`e = (I - H)\varepsilon` the variance of a coefficient is estimated by
+    :math:`\sum_i g_i^2 e_i^2 / (1 - h_i)`, a quadratic form in :math:`\varepsilon`; for even
+    spread its degrees of freedom are :math:`(\operatorname{tr} K)^2 / \operatorname{tr} K^2`.
+    """
+    columns = design.shape[1]
+    if residual.size == columns:
+        return np.zeros((columns, columns)), np.zeros(columns)
+    scale = np.sqrt((design**2).sum(axis=0))
+    scaled = design / scale
+    spread = np.linalg.pinv(scaled)  # coefficients are this times y
+    leftover = np.eye(residual.size) - scaled @ spread
+    free = np.maximum(np.diag(leftover), 1e-9)
+    covariance = (spread * residual**2 / free) @ spread.T / np.outer(scale, scale)
+    degrees = np.empty(columns)
+    for j, row in enumerate(spread):
+        root = leftover * (row / np.sqrt(free))
+        form = root.T @ root
+        degrees[j] = np.trace(form) ** 2 / np.sum(form**2)
+    return np.asarray(covariance), degrees
 
 
 def _robust_line(x: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -238,6 +333,12 @@ def _reweighted(design: Array, y: Array, precision: Array) -> tuple[Array, Array
 
 
 def _weighted(design: Array, y: Array, weight: Array) -> Array:
+    """Return the coefficients of weighted least squares."""
+    product = design.T @ (design * weight[:, None])
+    unit = 1 / np.sqrt(np.maximum(np.diag(product), 1e-300))
+    scaled = product * np.outer(unit, unit)
+    if np.linalg.cond(scaled) < _WELL_CONDITIONED:
+        return np.asarray(unit * np.linalg.solve(scaled, unit * (design.T @ (weight * y))))
     root = np.sqrt(weight)[:, None]
     return np.asarray(np.linalg.lstsq(design * root, y * root[:, 0], rcond=None)[0])
 
@@ -259,7 +360,7 @@ def _sandwich(design: Array, y: Array, precision: Array, coefficients: Array) ->
     ratio = np.minimum((residual / (_BISQUARE * _scale(residual, y * root))) ** 2, 1.0)
     derivative = max(float(np.mean((1 - ratio) * (1 - 5 * ratio))), 0.1)
     bread = np.linalg.pinv(design.T @ (design * precision[:, None]))
-    leverage = np.minimum(np.einsum("ij,jk,ik->i", design, bread, design) * precision, 0.9)
+    leverage = np.minimum(np.einsum("ij,jk,ik->i", design, bread, design) * precision, 0.999)
     score = root * (1 - ratio) ** 2 * residual / (1 - leverage)
     meat = design.T @ (design * score[:, None] ** 2)
     return np.asarray(bread @ meat @ bread / derivative**2)
@@ -284,18 +385,30 @@ def _curvature_test(x: Array, y: Array, precision: Array) -> tuple[float, float,
 
 
 def _nothing(verdict: LatencyVerdict, batched: int, words: str) -> LatencyFit:
-    return LatencyFit(0.0, 0.0, np.zeros((2, 2)), 0, batched, 0, 0.0, 1.0, 0.0, verdict, words)
+    none = np.zeros(2)
+    return LatencyFit(
+        0.0, 0.0, none, np.zeros((2, 2)), none, 0, batched, 0, 0.0, 1.0, 0.0, verdict, words
+    )
 
 
-def _words(verdict: LatencyVerdict, line: Array, batched: int, held: bool, bend: float) -> str:
+def _words(
+    verdict: LatencyVerdict,
+    line: Array,
+    x: Array,
+    y: Array,
+    batched: int,
+    held: bool,
+    bend: float,
+) -> str:
     parts = ["Service time is affine in the tokens, as far as these data can tell."]
     if verdict is LatencyVerdict.CURVED:
         way = "faster" if bend > 0 else "slower"
         parts = [
-            f"Service time grows {way} than a line: the longest query is {abs(bend):.0%} off. "
-            "Fit the "
-            "range of budgets that you will use."
+            f"Service time grows {way} than a line: the longest query is {abs(bend):.0%} off. Fit "
+            "the range of budgets that you will use."
         ]
+    if x.size == 2:
+        parts.append("Two rows fix a line and say nothing of its error: measure more.")
     if batched:
         parts.append(f"{batched} rows carry the time of a batch and were left out.")
     if held:
@@ -303,7 +416,26 @@ def _words(verdict: LatencyVerdict, line: Array, batched: int, held: bool, bend:
     if line[1] < _FASTEST_STREAM:
         parts.append(
             f"{1 / line[1]:,.0f} tokens a second is no single stream's speed: these look like "
-            "times "
-            "shared by a batch, and the queue of the model needs single-stream times."
+            "times shared by a batch, and the queue of the model needs single-stream times."
+        )
+    if line[1] > _SLOWEST_STREAM:
+        parts.append(
+            f"{line[1]:,.4g} s a token is slower than any stream: are the latencies in "
+            "milliseconds? They must be in seconds."
+        )
+    if _lopsided(y - line[0] - line[1] * x, y):
+        parts.append(
+            "The latencies lie far above the line more often than below: do they hold time in a "
+            "queue or beside other queries? The model needs the time alone on the server; a column "
+            "'sent' would show which rows had it to themselves."
         )
     return " ".join(parts)
+
+
+def _lopsided(residual: Array, y: Array) -> bool:
+    """Return whether residuals spread upwards as waits do, and far enough to matter."""
+    if residual.size < _ENOUGH:
+        return False
+    low, middle, high = np.quantile(residual, [1 / 8, 1 / 2, 7 / 8])
+    far = high - middle > _LONG_WAIT * float(np.median(y))
+    return bool(far and high - middle > _LOPSIDED * (middle - low))
