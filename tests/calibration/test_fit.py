@@ -138,6 +138,21 @@ def test_a_parameter_at_its_bound_has_no_variance():
     assert covariance(fitted)[0, 0] > 0
 
 
+def test_a_ceiling_of_1_has_no_variance():
+    counts = np.array([30.0, 150.0, 240.0, 290.0, 300.0, 300.0])
+    fitted = fit(SATURATING, Series(TOKENS, counts, TOTAL))
+    gain, rate, baseline = (fitted.parameters[name] for name in SATURATING.parameters)
+    assert gain + baseline == pytest.approx(1, abs=1e-9)
+    spread = covariance(fitted)
+    assert spread[0] + spread[2] == pytest.approx(0, abs=1e-12)
+    # the rate is as sure as that of a curve with the ceiling known, p = 1 - (1 - D) e^{-bx}
+    left = np.exp(-rate * TOKENS)
+    p = np.clip(1 - (1 - baseline) * left, 1e-6, 1 - 1e-6)
+    slopes = np.stack([(1 - baseline) * TOKENS * left, left])
+    expected = np.linalg.inv((slopes * TOTAL / (p * (1 - p))) @ slopes.T)
+    np.testing.assert_allclose(spread[np.ix_([1, 2], [1, 2])], expected, rtol=1e-6)
+
+
 def test_maximum_likelihood_is_not_least_squares():
     # negative control of the method: one large and one tiny sample weigh differently
     data = Series(TOKENS, np.array([75.0, 3, 120, 180, 230, 240]), np.array([300.0, 4] + [300] * 4))

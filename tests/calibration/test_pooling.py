@@ -42,9 +42,31 @@ def test_pooling_changes_little_where_data_are_plenty():
     shrunk = pool_rates(fits)
     for truth, name in zip(rates, fits, strict=True):
         assert shrunk.fits[name].parameters["rate"] == pytest.approx(truth, rel=0.06)
-        assert shrunk.intervals[name].low < truth < shrunk.intervals[name].high
+        assert shrunk.intervals[name]["rate"].low < truth < shrunk.intervals[name]["rate"].high
     assert 0.1 < shrunk.spread < 0.8
     assert "6 tasks" in shrunk.words
+
+
+def test_tasks_that_look_alike_are_not_taken_for_one():
+    # the likeliest spread of equal tasks is none at all: the logarithm in its prior forbids that
+    data = Series(TOKENS, saturating(TOKENS, 0.5, 1e-3, 0.2) * 60, np.full(6, 60.0))
+    pooled = pool_rates({name: fit(SATURATING, data) for name in "abc"})
+    assert pooled.spread > 0.15
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_pooled_estimates_lie_in_their_intervals_even_where_a_task_tells_nothing(level):
+    rng = np.random.default_rng(4)
+    fits = {}
+    for name, tokens in (("few", [1.0, 30.0]), ("flat", [0.0, 7.0, 900.0]), ("long", [50.0, 9e3])):
+        counts = rng.binomial(20, 0.5, len(tokens)).astype(float)
+        fits[name] = fit(SATURATING, Series(np.array(tokens), counts, np.full(len(tokens), 20.0)))
+    pooled = pool_rates(fits, level)
+    for name, fitted in pooled.fits.items():
+        for parameter, value in fitted.parameters.items():
+            interval = pooled.intervals[name][parameter]
+            assert interval.low <= value * (1 + 1e-9)
+            assert value <= interval.high * (1 + 1e-9) + 1e-12
 
 
 def test_two_tasks_are_too_few():
@@ -67,6 +89,6 @@ def test_a_task_without_a_rate_of_its_own_becomes_usable_and_no_rejection_is_tak
     assert pooled["bent"].accuracy.verdict is Verdict.S_SHAPED
     spread = []
     for found in (alone, pooled):
-        workload = found.workload(arrival_rate=0.01, accuracy_weight=100, accept=list(Verdict))
-        spread.append(np.log(found.draws(workload, 200).rate[:, 3]).std())
+        draws = found.draws(200, arrival_rate=0.01, accuracy_weight=100, accept=list(Verdict))
+        spread.append(np.log(draws.rate[:, 3]).std())
     assert spread[1] < 0.5 * spread[0]

@@ -58,6 +58,27 @@ def test_flat():
     assert found.baseline == pytest.approx(905 / 1800)
 
 
+def test_a_flat_curve_lies_in_its_intervals():
+    # a saturating curve fits these better than a constant, though not beyond chance
+    found = judged([0, 12.6, 316.2, 4000], [2, 8, 5, 9], [8, 12, 11, 12])
+    for name in ("gain", "rate", "baseline"):
+        interval = found.intervals[name]
+        assert interval.low <= getattr(found, name) <= interval.high, name
+    assert found.gain == 0
+    assert found.intervals["rate"].open
+
+
+def test_a_lead_in_aicc_that_is_one_of_parameters_says_so():
+    chance = 1 / (1 + np.exp(1.6 - 0.3 * np.log1p(TOKENS)))
+    near = judged(TOKENS, [112, 295, 343, 378, 407, 415], 600)
+    far = judged(TOKENS, rounded(chance), 300)
+    assert "logistic curve by 3.2, which it owes to its fewer parameters" in near.words
+    assert "differ by only 0.62" in near.words
+    # negative control: a lead that the data themselves give
+    assert "AICc prefers the logistic curve" in far.words
+    assert "fewer parameters" not in far.words
+
+
 def test_decreasing_is_not_monotone_and_a_slight_fall_is_flat():
     assert judged(TOKENS, [250, 230, 200, 180, 150, 120], 300).verdict is Verdict.NOT_MONOTONE
     assert "Flat" in judged(TOKENS, [152, 151, 150, 150, 149, 148], 300).words

@@ -43,6 +43,10 @@ def test_the_skewed_quantile_keeps_order_and_tends_to_the_plain_one(q, t):
     assert unskewed(-t, np.array(q)) < unskewed(t, np.array(q))
     np.testing.assert_allclose(unskewed(t, np.array(0.0)), t, rtol=1e-4)
     np.testing.assert_allclose(unskewed(t, np.array(q)), -unskewed(-t, np.array(-q)), atol=1e-6)
+    # Hall's cubic takes it back to the quantile of the symmetric law
+    u = unskewed(t, np.array(q))
+    back = u + q * u**2 / 3 + q**2 * u**3 / 27 + q / 6
+    np.testing.assert_allclose(back, t, atol=1e-4)
 
 
 def test_one_block_or_batch_tells_nothing_about_its_error():

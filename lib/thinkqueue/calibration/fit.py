@@ -175,14 +175,14 @@ def fit_many(
         raise ValueError("Only curves with at most one shape number are fitted in bulk.")
     (low, high), spacing = bounds[0], (bounds[0][1] - bounds[0][0]) / (_GRID[1] - 1)
     left, right = np.maximum(shape - spacing, low), np.minimum(shape + spacing, high)
-    worth = value + _log_prior(shape, prior)
+    worth = value + log_prior(shape, prior)
     for _ in range(_BISECTIONS):
         middle = (left + right) / 2
         found = maximise_mixture(curve.vertices(middle, tokens), correct, total)
         slope = _profile_slope(curve, middle, found.weights, tokens, correct, total)
         if prior is not None:
             slope = slope - (middle - prior[0]) / prior[1] ** 2
-        reached = found.log_likelihood + _log_prior(middle, prior)
+        reached = found.log_likelihood + log_prior(middle, prior)
         better = reached > worth
         shape[better], weights[better] = middle[better], found.weights[better]
         value, worth = np.where(better, found.log_likelihood, value), np.maximum(worth, reached)
@@ -190,8 +190,16 @@ def fit_many(
     return shape, weights, value
 
 
-def _log_prior(shape: Array, prior: tuple[float, float] | None) -> Array:
-    """Return the logarithm of the prior density of the shapes, (..., S), up to a constant."""
+def log_prior(shape: Array, prior: tuple[float, float] | None) -> Array:
+    """Return the logarithm of a normal prior density of shapes, up to a constant.
+
+    Parameters
+    ----------
+    shape : ndarray, (..., S)
+        Shape numbers.
+    prior : (float, float) or None
+        Its mean and standard deviation; None for a flat one.
+    """
     if prior is None:
         return np.zeros(shape.shape[:-1])
     return np.asarray(-(((shape - prior[0]) / prior[1]) ** 2).sum(axis=-1) / 2)
@@ -210,7 +218,7 @@ def _best_on_grid(
     axes = [np.linspace(low, high, _GRID[len(bounds)]) for low, high in bounds]
     shapes = np.array(list(product(*axes)), dtype=float)
     found = maximise_mixture(curve.vertices(shapes, tokens), correct[:, None, :], total)
-    order = np.argsort(-found.log_likelihood - _log_prior(shapes, prior), axis=1)[:, :starts]
+    order = np.argsort(-found.log_likelihood - log_prior(shapes, prior), axis=1)[:, :starts]
     rows = np.arange(correct.shape[0])[:, None]
     return shapes[order], found.weights[rows, order], found.log_likelihood[rows, order]
 

@@ -6,7 +6,10 @@ fixed is not rejected by the likelihood ratio,
 .. math:: 2\,\Bigl(\max_\theta \ln L(\theta) - \max_{\theta:\,\theta_j = v} \ln L(\theta)\Bigr)
           \le \chi^2_1(\text{level}).
 
-It needs no symmetry and no interior maximum, and it says honestly when an end is open.
+It needs no symmetry and no interior maximum, and it says honestly when an end is open. Where the
+rate was fitted with a prior, the logarithm of its density is added to both likelihoods, so that the
+interval is that of the estimate; of several stretches of such values it is the smallest interval
+that holds them all.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from scipy.special import chdtri
 
 from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import SATURATING
-from thinkqueue.calibration.fit import CurveFit, bootstrap
+from thinkqueue.calibration.fit import CurveFit, bootstrap, log_prior
 from thinkqueue.calibration.mixture import maximise_mixture
 
 _SHAPES = 41
 _ZOOMS = 4
 _POINTS = 9
+_ROUNDING = 1e-10
+"""How closely a maximum of the log-likelihood is known, for each question."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,13 @@ class Interval:
         return self.low_open or self.high_open
 
 
-def profile_intervals(fitted: CurveFit, level: float = 0.95) -> dict[str, Interval]:
+def profile_intervals(
+    fitted: CurveFit,
+    level: float = 0.95,
+    *,
+    prior: tuple[float, float] | None = None,
+    rival: CurveFit | None = None,
+) -> dict[str, Interval]:
     """Return intervals for gain, rate, baseline and ceiling (baseline + gain).
 
     Parameters
@@ -62,13 +73,22 @@ def profile_intervals(fitted: CurveFit, level: float = 0.95) -> dict[str, Interv
         A fit of the saturating curve.
     level : float, optional
         Nominal coverage.
+    prior : (float, float), optional
+        Mean and standard deviation of the logarithm of the rate that it was fitted with.
+    rival : CurveFit, optional
+        A curve within the family that is to be reported instead, as likely as these data can tell:
+        the intervals are wide enough to hold it.
     """
-    threshold = fitted.log_likelihood - chdtri(1, 1 - level) / 2
+    worth = fitted.log_likelihood + float(log_prior(fitted.shape, prior))
+    threshold = worth - chdtri(1, 1 - level) / 2
+    if rival is not None:
+        known = _ROUNDING * float(fitted.series.total.sum())
+        threshold = min(threshold, rival.log_likelihood - known)
     gain, rate, baseline = (fitted.parameters[name] for name in SATURATING.parameters)
     low, high = SATURATING.shape_bounds(fitted.series.tokens)[0]
 
     def of_rate(values: Array) -> Array:
-        return profile_of_rate(fitted, np.exp(values))
+        return profile_of_rate(fitted, np.exp(values)) + log_prior(values[:, None], prior)
 
     ends = _crossings(of_rate, float(np.log(rate)), low, high, threshold)
     intervals = {
@@ -78,7 +98,7 @@ def profile_intervals(fitted: CurveFit, level: float = 0.95) -> dict[str, Interv
     for name, best in (("gain", gain), ("baseline", baseline), ("ceiling", baseline + gain)):
 
         def of_value(values: Array, name: str = name) -> Array:
-            return _profile_of_weight(fitted, name, values, shapes)
+            return _profile_of_weight(fitted, name, values, shapes, prior)
 
         # a bound of the parameter's own range closes the interval; it is not an open end
         ends = _crossings(of_value, best, 0.0, 1.0, threshold)
@@ -143,8 +163,10 @@ def _relevant_shapes(
     return np.append(np.linspace(max(left, low), min(right, high), _SHAPES), centre)[:, None]
 
 
-def _profile_of_weight(fitted: CurveFit, name: str, values: Array, shapes: Array) -> Array:
-    """Return the largest log-likelihood with gain, baseline or ceiling fixed, (P,).
+def _profile_of_weight(
+    fitted: CurveFit, name: str, values: Array, shapes: Array, prior: tuple[float, float] | None
+) -> Array:
+    """Return the largest log-likelihood and prior with gain, baseline or ceiling fixed, (P,).
 
     Fixing one of them cuts the triangle {D, A ≥ 0, D + A ≤ 1} in a segment, and the curves on a
     segment are the mixtures of the curves at its ends.
@@ -159,13 +181,13 @@ def _profile_of_weight(fitted: CurveFit, name: str, values: Array, shapes: Array
         ends = (v * g, 1 - v + v * g)
     series = fitted.series
     found = maximise_mixture(np.stack(ends, axis=-1), series.correct, series.total)
-    return np.asarray(found.log_likelihood.max(axis=1))
+    return np.asarray((found.log_likelihood + log_prior(shapes, prior)).max(axis=1))
 
 
 def _crossings(
     profile: Callable[[Array], Array], best: float, low: float, high: float, threshold: float
 ) -> tuple[float, float, bool, bool]:
-    """Return where the profile falls below the threshold on either side, and if it never does."""
+    """Return where the profile is last above the threshold on either side, and if it stays so."""
     ends, opens = [], []
     for limit in (low, high):
         inside, outside = best, limit
@@ -175,8 +197,9 @@ def _crossings(
             continue
         for _ in range(_ZOOMS):
             points = np.linspace(inside, outside, _POINTS)
-            below = np.flatnonzero(profile(points[1:]) < threshold)[0] + 1
-            inside, outside = float(points[below - 1]), float(points[below])
+            above = np.flatnonzero(profile(points[1:-1]) >= threshold)[-1:] + 1
+            last = int(above[0]) if above.size else 0
+            inside, outside = float(points[last]), float(points[last + 1])
         ends.append((inside + outside) / 2)
         opens.append(False)
     return ends[0], ends[1], opens[0], opens[1]

@@ -20,7 +20,7 @@ import numpy as np
 from thinkqueue.arrays import Array
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import CurveFit, covariance, fit_many
-from thinkqueue.calibration.intervals import Interval, profile_of_rate
+from thinkqueue.calibration.intervals import Interval, profile_intervals, profile_of_rate
 from thinkqueue.errors import ThinkQueueError
 
 _GRID = 161
@@ -39,15 +39,15 @@ class Pooled:
         Each task's curve with its rate shrunk.
     covariances : dict of ndarray, (3, 3)
         Of gain, rate and baseline, given centre and spread.
-    intervals : dict of Interval
-        Central posterior intervals of the rates.
+    intervals : dict of dict of Interval
+        Of gain, rate, baseline and ceiling of each task, given centre and spread.
     """
 
     centre: float
     spread: float
     fits: dict[str, CurveFit]
     covariances: dict[str, Array]
-    intervals: dict[str, Interval]
+    intervals: dict[str, dict[str, Interval]]
 
     @property
     def prior(self) -> tuple[float, float]:
@@ -88,31 +88,17 @@ def pool_rates(fits: Mapping[str, CurveFit], level: float = 0.95) -> Pooled:
     profiles = np.array([profile_of_rate(fitted, np.exp(grid)) for fitted in fits.values()])
     likelihood = np.exp(profiles - profiles.max(axis=1, keepdims=True))
     centre, spread = _hyperparameters(grid, likelihood)
-    prior = np.exp(-(((grid - centre) / spread) ** 2) / 2)
+    prior = (centre, spread)
     shrunk, covariances, intervals = {}, {}, {}
-    for (name, fitted), own in zip(fits.items(), likelihood, strict=True):
+    for name, fitted in fits.items():
         series = fitted.series
         shape, weights, value = fit_many(
-            SATURATING, series.tokens, series.correct[None], series.total, prior=(centre, spread)
+            SATURATING, series.tokens, series.correct[None], series.total, prior=prior
         )
         shrunk[name] = CurveFit(SATURATING, series, shape[0], weights[0], float(value[0]))
         covariances[name] = covariance(shrunk[name], log_rate_precision=1 / spread**2)
-        intervals[name] = _posterior_interval(fitted, grid, own * prior, (centre, spread), level)
+        intervals[name] = profile_intervals(shrunk[name], level, prior=prior)
     return Pooled(centre, spread, shrunk, covariances, intervals)
-
-
-def _posterior_interval(
-    fitted: CurveFit, grid: Array, posterior: Array, prior: tuple[float, float], level: float
-) -> Interval:
-    """Return the central interval of a rate, on a finer grid where its posterior lives."""
-    alive = np.flatnonzero(posterior > 1e-8 * posterior.max())
-    low, high = grid[max(alive[0] - 1, 0)], grid[min(alive[-1] + 1, grid.size - 1)]
-    fine = np.linspace(low, high, 4 * _GRID)
-    exponent = profile_of_rate(fitted, np.exp(fine)) - ((fine - prior[0]) / prior[1]) ** 2 / 2
-    density = np.exp(exponent - exponent.max())
-    share = np.cumsum(density) - density / 2
-    ends = np.interp([(1 - level) / 2, (1 + level) / 2], share / density.sum(), fine)
-    return Interval(float(np.exp(ends[0])), float(np.exp(ends[1])), level)
 
 
 def _hyperparameters(grid: Array, likelihood: Array) -> tuple[float, float]:

@@ -140,13 +140,14 @@ def judge(
         if goodness[name] > REJECT_AT[name]:
             break
     goodness[CONSTANT.name] = _p_of_no_effect(fits[CONSTANT.name], saturating, simulations, rng)
-    intervals = profile_intervals(saturating, level)
+    # without an effect the rate is arbitrary: report a curve without one, and what holds it
+    flat = goodness[CONSTANT.name] > FLAT_ABOVE
+    intervals = profile_intervals(saturating, level, rival=fits[CONSTANT.name] if flat else None)
     verdict, words = _conclude(series, fits, goodness, intervals)
     parameters = saturating.parameters
-    if goodness[CONSTANT.name] > FLAT_ABOVE:
-        # without an effect the rate is arbitrary: report none of one
-        parameters = {"gain": 0.0, "rate": 1 / max(series.tokens[-1], 1.0)}
-        parameters["baseline"] = float(series.correct.sum() / series.total.sum())
+    if flat:
+        baseline = fits[CONSTANT.name].parameters["baseline"]
+        parameters = {"gain": 0.0, "rate": 1 / (series.tokens[-1] or 1.0), "baseline": baseline}
     return AccuracyFit(
         series, parameters["gain"], parameters["rate"], parameters["baseline"],
         covariance(saturating), intervals, fits, goodness, verdict, words,
@@ -154,7 +155,7 @@ def judge(
 
 
 def with_pooled_rate(
-    judged: AccuracyFit, fitted: CurveFit, spread: Array, interval: Interval
+    judged: AccuracyFit, fitted: CurveFit, spread: Array, intervals: dict[str, Interval]
 ) -> AccuracyFit:
     """Return the same task with a rate that other tasks inform.
 
@@ -169,18 +170,18 @@ def with_pooled_rate(
         Its curve with the pooled rate.
     spread : ndarray, (3, 3)
         The covariance of gain, rate and baseline with it.
-    interval : Interval
-        The pooled interval of the rate.
+    intervals : dict of Interval
+        Of gain, rate, baseline and ceiling with it.
     """
     if judged.gain == 0.0:
         return judged
     shrunk = replace(
         judged, gain=fitted.parameters["gain"], rate=fitted.parameters["rate"],
         baseline=fitted.parameters["baseline"], covariance=spread,
-        intervals=judged.intervals | {"rate": interval},
+        intervals=intervals,
         fits=judged.fits | {SATURATING.name: fitted},
     )  # fmt: skip
-    narrow = interval.high / interval.low <= WIDEST_RATE
+    narrow = intervals["rate"].high / intervals["rate"].low <= WIDEST_RATE
     if judged.verdict is Verdict.NOT_IDENTIFIED and judged.series.tokens.size >= 2 and narrow:
         words = f"With its rate pooled across tasks the curve is identified. Alone: {judged.words}"
         return replace(shrunk, verdict=Verdict.ADEQUATE, words=words)
@@ -211,12 +212,21 @@ def _conclude(
 ) -> tuple[Verdict, str]:
     """Return the verdict and a sentence for it, the gravest finding first."""
     best = min((f for f in fits.values() if f.curve.parameters), key=lambda f: f.aicc)
-    lead = fits[SATURATING.name].aicc - best.aicc
+    saturating = fits[SATURATING.name]
+    lead = saturating.aicc - best.aicc
     rejected = (
-        f"The saturating law is rejected (deviance {fits[SATURATING.name].deviance:.1f}, "
+        f"The saturating law is rejected (deviance {saturating.deviance:.1f}, "
         f"p = {goodness[SATURATING.name]:.2g})"
     )
-    better = f"; AICc prefers the {best.curve.name} curve by {lead:.1f}" if lead > 2 else ""
+    better = ""
+    if lead > 2:
+        better = f"; AICc prefers the {best.curve.name} curve by {lead:.1f}"
+        closeness = best.log_likelihood - saturating.log_likelihood
+        if abs(closeness) < 1:
+            better += (
+                f", which it owes to its fewer parameters: the log-likelihoods differ by only "
+                f"{abs(closeness):.2f}"
+            )
     if goodness.get(MonotoneCurve.name, 1.0) <= REJECT_AT[MonotoneCurve.name]:
         return Verdict.NOT_MONOTONE, (
             f"{rejected}, and so is every curve that never falls "
@@ -236,7 +246,7 @@ def _conclude(
     if missing:
         return Verdict.NOT_IDENTIFIED, missing
     return Verdict.ADEQUATE, (
-        f"The saturating law is not rejected (deviance {fits[SATURATING.name].deviance:.1f}, "
+        f"The saturating law is not rejected (deviance {saturating.deviance:.1f}, "
         f"p = {goodness[SATURATING.name]:.2g}){better}."
     )
 
