@@ -1,8 +1,10 @@
 r"""From uncertain parameters to uncertain budgets, and to budgets that allow for it.
 
-Each draw of the parameters is a whole workload with its own best budgets. The budgets in use are
-one set for all, so two questions are left: how far from the best they are in each draw, and which
-set is best on average,
+Each draw is what another experiment like this one would have estimated: a whole workload with its
+own best budgets. What planning by such an estimate loses is what these budgets lose where the
+estimate in hand is true, which stands for the truth as the draws stand for estimates of it. Whoever
+takes the draws for what may be true instead, as a belief, asks which one set of budgets is best on
+average,
 
 .. math:: \max_{\ell}\ \bar J(\ell) = \frac1B\sum_{i=1}^B J_i(\ell).
 
@@ -19,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay import State, delay_of
+from thinkqueue.delay import State, delay_of, utilization
 from thinkqueue.grid import solve_grid
+from thinkqueue.objective import objective
 from thinkqueue.solution import GridSolution, Solution
 from thinkqueue.solve import solve
 from thinkqueue.solvers.quasi_newton import QuasiNewton
@@ -37,7 +40,7 @@ from thinkqueue.workload import (
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Workloads that might be true, beside the one that was estimated.
+    """Workloads as new experiments would have estimated them, beside the one that was estimated.
 
     Attributes
     ----------
@@ -132,15 +135,30 @@ class Propagation:
     plug_in: Solution
     robust: Solution
 
-    def regret(self, tokens: ArrayLike) -> Array:
+    @property
+    def regret(self) -> Array:
+        r"""What planning by such an estimate loses, (B,), in s.
+
+        .. math:: J(\hat\ell) - J(\ell_i), \qquad \ell_i = \arg\max J_i,
+
+        with J that of the estimate: the bootstrap's image of what the truth loses to the estimate.
+        Infinite where the budgets of a draw are unstable.
+        """
+        w, plans = self.draws.workload, self.each.tokens
+        carried = utilization(w, plans) < 1
+        regret = np.full(len(self.draws), np.inf)
+        regret[carried] = self.plug_in.objective - objective(w, plans[carried])
+        return regret
+
+    def loss(self, tokens: ArrayLike) -> Array:
         """Return what an allocation loses in each draw to the best one for it, (B,), in s.
 
         Parameters
         ----------
         tokens : array_like, (N,)
-            The budgets in use; where they are unstable the regret is infinite.
+            The budgets in use; where they are unstable the loss is infinite.
         """
-        return np.maximum(self.each.objective - self.draws.objective(tokens), 0.0)
+        return np.asarray(self.each.objective - self.draws.objective(tokens))
 
     def interval(self, values: Array, level: float = 0.95) -> Array:
         """Return the central interval of values over the draws: low and high on the first axis.
