@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -154,6 +154,16 @@ def calibrate(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the workload here, in TOML.")
     ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK=SHARE", help="Of the traffic; repeat for more, or 'log' for the file's."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=NAME", help="What a column is called in the file."),
+    ] = None,
     draws: Annotated[
         int,
         typer.Option(
@@ -177,6 +187,7 @@ def calibrate(
         "--accuracy-weight": accuracy_weight,
         "--base-time": base_time,
         "--time-per-token": time_per_token,
+        "--share": share,
         "--accept": accept,
     }
     for option, value in options.items():
@@ -184,25 +195,33 @@ def calibrate(
             _fail(f"{option} has a meaning with --output or --draws only.", BAD_INPUT)
         if wanted and value is None and option in ("--arrival-rate", "--accuracy-weight"):
             _fail(f"{wanted} needs {option}: no measurement tells it.", BAD_INPUT)
-    calibration = tq.calibrate(file, pool=pool, seed=seed)
+    with _telling("reading") as tell:
+        calibration = tq.calibrate(
+            file, columns=dict(_pairs(column or [], "--column")), pool=pool, seed=seed, report=tell
+        )
     facts = calibration.to_dict()
     if not as_json:
         print_lines(*calibration.summary().splitlines())
-    if arrival_rate is not None and accuracy_weight is not None:
-        workload = calibration.workload(
-            arrival_rate=arrival_rate,
-            accuracy_weight=accuracy_weight,
-            base_time=base_time,
-            time_per_token=time_per_token,
-            accept=["adequate", *(accept or [])],
-        )
+    if wanted:
+        terms: dict[str, Any] = {
+            "arrival_rate": arrival_rate,
+            "accuracy_weight": accuracy_weight,
+            "base_time": base_time,
+            "time_per_token": time_per_token,
+            "share": _shares(share),
+            "accept": ["adequate", *(accept or [])],
+        }
+        workload = calibration.workload(**terms)
+        if output is not None:
+            calibration.to_toml(output, **terms)
+        facts |= {"caps": _caps(calibration, workload)}
+        if not as_json:
+            _print_caps(facts["caps"], guessed=share is None)
         if draws:
-            uncertainty = _uncertainty(calibration, workload, draws, seed)
+            uncertainty = _uncertainty(calibration, draws, seed, terms)
             facts |= {"budgets": uncertainty}
             if not as_json:
                 _print_uncertainty(uncertainty)
-        if output is not None:
-            workload.to_toml(output, comment=calibration.summary())
     if as_json:
         print_json(facts)
 
@@ -309,6 +328,23 @@ def _status(error: tq.ThinkQueueError) -> int:
     if isinstance(error, tq.UnstableError | tq.InfeasibleTargetError):
         return INFEASIBLE
     return NOT_REACHED if isinstance(error, tq.NotConvergedError) else BAD_INPUT
+
+
+def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
+    pairs = [text.rpartition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            message = f"{option} takes NAME=VALUE; it is {texts[0][:40]!r}."
+            raise tq.CalibrationError(message)
+    return [(name, value) for name, _, value in pairs]
+
+
+def _shares(texts: list[str] | None) -> dict[str, float] | str | None:
+    if texts is None:
+        return None
+    if texts == ["log"]:
+        return "log"
+    return {name: _numbers(value, "--share")[0] for name, value in _pairs(texts, "--share")}
 
 
 def _close_output() -> None:
@@ -465,14 +501,42 @@ def _print_target_solution(
     )
 
 
+def _caps(calibration: tq.Calibration, workload: tq.Workload) -> list[dict[str, Any]]:
+    """Return the best budgets as tokens used in the mean, and the caps under which they are."""
+    best = tq.solve(workload).tokens
+    rows = zip(workload.names, workload.share, best, calibration.caps(best), strict=True)
+    return [
+        {"name": name, "share": float(share), "tokens": float(used), "cap": float(cap)}
+        for name, share, used, cap in rows
+    ]
+
+
+def _print_caps(caps: list[dict[str, Any]], *, guessed: bool) -> None:
+    print_lines("", "Best budgets" + (", for equal shares (give --share):" if guessed else ":"))
+    print_table(
+        ["type", "tokens used, in the mean", "cap to set"],
+        [[row["name"], number(row["tokens"], ",.0f"), number(row["cap"], ",.0f")] for row in caps],
+    )
+
+
+@contextmanager
+def _telling(first: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being done, and yield how to say the next thing."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(first) as status:
+        yield lambda text: status.update(escape(printable(text)))
+
+
 def _uncertainty(
-    calibration: tq.Calibration, workload: tq.Workload, draws: int, seed: int
+    calibration: tq.Calibration, draws: int, seed: int, terms: dict[str, Any]
 ) -> dict[str, Any]:
     from thinkqueue.calibration import measurement_value
 
-    found = tq.propagate(calibration.draws(workload, draws, seed=seed))
+    drawn = calibration.draws(draws, seed=seed, **terms)
+    workload, found = drawn.workload, tq.propagate(drawn)
     low, high = found.interval(found.each.tokens)
-    regret = found.regret(found.plug_in.tokens)
     curves = [task.accuracy for task in calibration.tasks if task.accuracy]
     measured = np.unique(np.concatenate([curve.series.tokens for curve in curves]))
     value = measurement_value(
@@ -491,8 +555,9 @@ def _uncertainty(
             for k, task in enumerate(workload.names)
         ],
         "draws": draws,
-        "regret": float(regret.mean()),
-        "regret_best_on_average": float(found.regret(found.robust.tokens).mean()),
+        "regret": float(found.regret.mean()),
+        "loss": float(found.loss(found.plug_in.tokens).mean()),
+        "loss_best_on_average": float(found.loss(found.robust.tokens).mean()),
         "measure_next": {
             "name": name, "tokens": place, "questions": QUESTIONS, "saved": saved,
         },
@@ -517,10 +582,11 @@ def _print_uncertainty(facts: dict[str, Any]) -> None:
     after = facts["measure_next"]
     print_lines(
         "",
-        f"95 % intervals of the best budgets over {facts['draws']:,} workloads that may be true. "
-        "Taking the estimate for the truth loses "
-        f"{number(facts['regret'], '.3g')} s of the objective in the mean, the budgets that are "
-        f"best on average {number(facts['regret_best_on_average'], '.3g')} s.",
+        f"95 % intervals of the best budgets over {facts['draws']:,} simulated experiments. "
+        f"Planning by one of them loses {number(facts['regret'], '.3g')} s of the objective in the "
+        "mean. If each may be true, the budgets above lose "
+        f"{number(facts['loss'], '.3g')} s, and those that are best on average "
+        f"{number(facts['loss_best_on_average'], '.3g')} s.",
         f"Measure next: {after['questions']} questions of {after['name']} at "
         f"{after['tokens']:,.0f} tokens save {after['saved']:.3g} s of that, to first order.",
     )

@@ -1,14 +1,12 @@
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from thinkqueue.calibration.measurements import (
-    MeasurementError,
-    Measurements,
-    read_measurements,
-)
+from thinkqueue.calibration.measurements import Measurements, read_measurements
+from thinkqueue.calibration.tables import MeasurementError
 from thinkqueue.errors import ThinkQueueError
 
 GOOD = "task,budget,correct,total,latency\nmath,0,3,10,0.2\nmath,500,7,10,6.1\nlogic,0,1,10,\n"
@@ -96,6 +94,73 @@ def test_tokens_of_single_questions_without_a_budget_are_warned_of():
     assert any("no effect of a budget" in note for note in read_measurements(rows).notes)
 
 
+@pytest.mark.parametrize("count", [300, 30_000])
+def test_the_warning_does_not_depend_on_the_length_of_the_log(count):
+    rng = np.random.default_rng(1)
+    used = np.rint(rng.exponential(1500, count))
+    log = {"task": ["m"] * count, "tokens": used, "correct": rng.integers(0, 2, count)}
+    assert any("no effect of a budget" in note for note in read_measurements(log).notes)
+    # negative control: budgets were set, and the same tokens used under them
+    set_ = log | {"budget": np.ceil(used / 2000) * 2000}
+    assert not any("no effect of a budget" in note for note in read_measurements(set_).notes)
+
+
+def test_semicolons_tabs_decimal_commas_and_headers_in_any_case(tmp_path):
+    expected = read_measurements(write(tmp_path, GOOD))
+    german = GOOD.replace(",", ";").replace(".", ",").replace("task;budget", "Task;BUDGET")
+    for text in (german, GOOD.replace(",", "\t"), GOOD.replace("latency", "LATENCY")):
+        found = read_measurements(write(tmp_path, text))
+        assert found.task == expected.task
+        for name in ("budget", "correct", "total", "latency"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    with pytest.raises(MeasurementError, match="thousands or have a decimal comma"):
+        read_measurements(write(tmp_path, "task;budget;correct\nm;1,000;1\n"))
+
+
+def test_columns_may_have_other_names(tmp_path):
+    text = GOOD.replace("task", "Benchmark").replace("latency", "secs").replace("total", "task")
+    called = {"task": "benchmark", "latency": "secs", "total": "task"}
+    found = read_measurements(write(tmp_path, text), columns=called)
+    assert found.names == ("math", "logic")
+    assert found.total.tolist() == [10, 10, 10]
+    assert found.latency[1] == 6.1
+    frame = pd.read_csv(write(tmp_path, text))
+    assert read_measurements(frame, columns=called).task == found.task
+    with pytest.raises(MeasurementError, match="no column 'secs' to take for 'latency'"):
+        read_measurements(write(tmp_path, GOOD), columns={"latency": "secs"})
+    with pytest.raises(MeasurementError, match="'speed' is no column to look for"):
+        read_measurements(write(tmp_path, GOOD), columns={"speed": "latency"})
+
+
+def test_rows_that_were_not_alone_on_the_server_are_left_out():
+    rows = [
+        {"task": "m", "tokens": 100 * k, "latency": 1.0 * k, "sent": sent}
+        for k, sent in ((1, 0.0), (2, 5.0), (3, 6.0), (4, 20.0))
+    ]
+    found = read_measurements(rows)
+    assert found.crowded.tolist() == [False, True, True, False]
+    assert found.latencies("m")[1].tolist() == [1.0, 4.0]
+    assert any("2 rows were sent before" in note for note in found.notes)
+    # a long one overlaps those after its neighbour, too
+    rows[0]["latency"] = 100.0
+    assert read_measurements(rows).crowded.all()
+
+
+def test_a_file_of_one_long_line_is_refused_in_a_moment(tmp_path):
+    path = write(tmp_path, ",".join(f"c{i}" for i in range(200_000)))
+    start = time.process_time()
+    with pytest.raises(MeasurementError, match="no column 'task'") as caught:
+        read_measurements(path)
+    assert time.process_time() - start < 20
+    assert len(str(caught.value)) < 500
+
+
+def test_a_task_for_every_question_is_a_mistake():
+    rows = {"task": [f"q{i}" for i in range(1001)], "budget": [1] * 1001, "correct": [1] * 1001}
+    with pytest.raises(MeasurementError, match="1,001 different tasks"):
+        read_measurements(rows)
+
+
 def test_many_different_token_counts_are_joined_to_classes():
     rng = np.random.default_rng(0)
     rows = [{"task": "m", "budget": int(b), "correct": 1} for b in rng.integers(0, 5000, 600)]
@@ -154,7 +219,7 @@ def test_files_that_are_something_else_are_told_apart(tmp_path):
     for source, words in (
         (7, "not int"),
         ([1, 2], "mapping"),
-        ({"task": ["a"], "x": []}, "differ"),
+        ({"task": ["a"], "budget": []}, "differ"),
     ):
         with pytest.raises(MeasurementError, match=words):
             read_measurements(source)

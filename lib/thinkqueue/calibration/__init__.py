@@ -14,12 +14,9 @@ from thinkqueue.calibration.design import MeasurementValue, measurement_value
 from thinkqueue.calibration.fit import CurveFit, Series
 from thinkqueue.calibration.intervals import Interval, bootstrap_intervals, profile_intervals
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
-from thinkqueue.calibration.measurements import (
-    MeasurementError,
-    Measurements,
-    read_measurements,
-)
+from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
+from thinkqueue.calibration.tables import MeasurementError
 from thinkqueue.calibration.uncertainty import Draws, Propagation, best_on_average, propagate
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import bootstrap
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
-from thinkqueue.calibration.measurements import (
-    MeasurementError,
-    Measurements,
-    read_measurements,
-)
+from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
+from thinkqueue.calibration.tables import MeasurementError
 from thinkqueue.calibration.uncertainty import Draws
+from thinkqueue.calibration.usage import Usage
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
-from thinkqueue.checks import check_count
+from thinkqueue.calibration.words import listed, shown
+from thinkqueue.checks import check_count, floats
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_MOST_LINES = 6
 
 PerTask = float | Sequence[float] | Mapping[str, float]
 
@@ -56,11 +58,18 @@ class TaskCalibration:
         Its accuracy curve; None without scored answers.
     latency : LatencyFit or None
         Its service time; None without latencies.
+    usage : Usage or None
+        The tokens used under each budget, if both were measured: the tokens of the curve are then
+        means of tokens used.
+    queries : float
+        How many queries its rows stand for.
     """
 
     name: str
     accuracy: AccuracyFit | None
     latency: LatencyFit | None
+    usage: Usage | None
+    queries: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,11 +95,11 @@ class Calibration:
         for task in self.tasks:
             if task.name == name:
                 return task
-        raise KeyError(f"{name!r} was not measured; measured are {', '.join(self.names)}.")
+        raise KeyError(f"{shown(name)} was not measured; measured are {listed(self.names)}.")
 
     def __repr__(self) -> str:
         facts = [f"{name}: {verdict}" for name, verdict in self.verdicts.items()]
-        return f"Calibration({'; '.join(facts) or _listed(self.names)})"
+        return f"Calibration({'; '.join(facts) or listed(self.names)})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +116,7 @@ class Calibration:
         *,
         arrival_rate: float,
         accuracy_weight: float,
-        share: PerTask | None = None,
+        share: PerTask | Literal["log"] | None = None,
         base_time: PerTask | None = None,
         time_per_token: PerTask | None = None,
         max_tokens: PerTask | None = None,
@@ -121,12 +130,15 @@ class Calibration:
             Queries per second.
         accuracy_weight : float
             Seconds of mean system time that one unit of accuracy is worth.
-        share : number, sequence or mapping by task, optional
-            The mix of the traffic, which measurements do not show; equal shares if not given.
+        share : number, sequence or mapping by task, or "log", optional
+            The mix of the traffic; "log" takes that of the rows, which is right for a log of
+            traffic and means nothing for a benchmark. Equal shares if not given.
         base_time, time_per_token : number, sequence or mapping by task, optional
             Service times in s and s/token, in place of the measured ones.
         max_tokens : number, sequence or mapping by task, optional
-            Largest budgets; if not given, the largest ones measured, since nothing is known beyond.
+            Largest budgets that the server takes; if not given, the largest ones measured, since
+            nothing is known beyond. Where the tokens used were measured beside budgets, the
+            workload holds the mean used under each: all tokens of a workload are tokens used.
         accept : collection of Verdict, optional
             The verdicts on accuracy curves that are good enough.
 
@@ -137,63 +149,99 @@ class Calibration:
         """
         curves = self._accepted_curves(accept)
         base, slope = self._service_times(base_time, time_per_token)
-        count = len(self.tasks)
         budgets = [float(curve.series.tokens[-1]) for curve in curves]
         return Workload.from_arrays(
-            share=np.full(count, 1 / count) if share is None else self._each("share", share),
+            share=self._shares(share),
             gain=[curve.gain for curve in curves],
             rate=[curve.rate for curve in curves],
             baseline=[curve.baseline for curve in curves],
             base_time=base,
             time_per_token=slope,
-            max_tokens=budgets if max_tokens is None else self._each("max_tokens", max_tokens),
+            max_tokens=budgets if max_tokens is None else self._used_under(max_tokens),
             arrival_rate=arrival_rate,
             accuracy_weight=accuracy_weight,
             names=self.names,
         )
 
-    def draws(self, workload: Workload, draws: int = 1000, *, seed: int = 0) -> Draws:
-        r"""Return whole workloads that might be true: refits of simulated experiments.
-
-        Accuracy curves are drawn by parametric bootstrap; service times from the normal law of
-        their estimates, cut at 0, and are held at the workload's where they were given and not
-        measured.
+    def caps(self, tokens: ArrayLike) -> Array:
+        """Return the budgets to set on the server so that so many tokens are used in the mean.
 
         Parameters
         ----------
-        workload : Workload
-            What :meth:`workload` returned.
+        tokens : array_like, (N,)
+            Mean tokens used by each task, such as the best ones of the workload.
+
+        Raises
+        ------
+        ThinkQueueError
+            If they lie beyond what was used under the largest budget measured.
+        """
+        used = self._each("tokens", np.asarray(tokens, dtype=float).tolist())
+        return np.array(
+            [
+                task.usage.cap_for(at) if task.usage else at
+                for task, at in zip(self.tasks, used.tolist(), strict=True)
+            ]
+        )
+
+    def draws(
+        self,
+        draws: int = 1000,
+        *,
+        arrival_rate: float,
+        accuracy_weight: float,
+        seed: int = 0,
+        **options: Any,
+    ) -> Draws:
+        r"""Return workloads as new experiments would have given them: refits of simulated ones.
+
+        Accuracy curves are drawn by parametric bootstrap; service times from the normal law of
+        their estimates, with the intercept held at 0 as that of the estimate is. A base time or a
+        time per token among the options was not measured and does not vary.
+
+        Parameters
+        ----------
         draws : int, optional
             How many.
+        arrival_rate, accuracy_weight : float
+            As in :meth:`workload`.
         seed : int, optional
             Seed of the simulation.
+        **options
+            Further arguments of :meth:`workload`.
+
+        Raises
+        ------
+        CalibrationError
+            As :meth:`workload`, and if two latencies are all that a service time rests on.
         """
         check_count("seed", seed, least=0)
+        workload = self.workload(
+            arrival_rate=arrival_rate, accuracy_weight=accuracy_weight, **options
+        )
         seeds = np.random.SeedSequence(seed).spawn(len(workload))
-        if workload.names != self.names:
-            raise CalibrationError(
-                f"The workload has the types {_listed(workload.names)}, and measured are "
-                f"{_listed(self.names)}: draw from the workload that this calibration made."
-            )
         streams = [np.random.default_rng(stream) for stream in seeds]
+        prior = self.pooled.prior if self.pooled else None
         curves = np.stack(
             [
-                _draw_curve(task, draws, rng, self.pooled.prior if self.pooled else None)
+                _draw_curve(task, draws, rng, prior)
                 for task, rng in zip(self.tasks, streams, strict=True)
             ],
             axis=1,
         )
-        times = np.stack(
-            [
-                _draw_times(task, workload, k, draws, rng)
-                for k, (task, rng) in enumerate(zip(self.tasks, streams, strict=True))
-            ],
-            axis=1,
-        )
+        times = {
+            name: np.tile(getattr(workload, name), (draws, 1))
+            for name in ("base_time", "time_per_token")
+        }
+        measured = [name for name in times if options.get(name) is None]
+        for k, (task, rng) in enumerate(zip(self.tasks, streams, strict=True)):
+            if measured:
+                sample = dict(zip(times, _draw_times(task, draws, rng).T, strict=True))
+            for name in measured:
+                times[name][:, k] = sample[name]
         return Draws(
-            workload, gain=curves[..., 0], rate=curves[..., 1], baseline=curves[..., 2],
-            base_time=times[..., 0], time_per_token=times[..., 1],
-        )  # fmt: skip
+            workload, gain=curves[..., 0], rate=curves[..., 1], baseline=curves[..., 2], **times
+        )
 
     def to_toml(
         self,
@@ -217,7 +265,19 @@ class Calibration:
         workload = self.workload(
             arrival_rate=arrival_rate, accuracy_weight=accuracy_weight, **options
         )
-        workload.to_toml(path, comment=self.summary())
+        workload.to_toml(path, comment="\n".join([self.summary(), *self._notes_on(options)]))
+
+    def _notes_on(self, options: Mapping[str, Any]) -> list[str]:
+        """Return what a workload takes for granted."""
+        notes = []
+        if options.get("share") is None and len(self.tasks) > 1:
+            notes.append(
+                "The shares are equal, for want of knowledge of the traffic: give share=, or "
+                "--share on the command line."
+            )
+        if any(task.usage for task in self.tasks):
+            notes.append("All tokens of the workload are means of tokens used, and not caps.")
+        return notes
 
     def summary(self) -> str:
         """Return every verdict and parameter with its interval, one task a paragraph."""
@@ -238,14 +298,14 @@ class Calibration:
         without = [task.name for task in self.tasks if task.accuracy is None]
         if without:
             raise CalibrationError(
-                f"No answers were scored for {_listed(without)}: there is no accuracy curve.",
+                f"No answers were scored for {listed(without)}: there is no accuracy curve.",
                 tasks=without,
             )
         curves = [task.accuracy for task in self.tasks if task.accuracy]
         unknown = [str(verdict) for verdict in accept if verdict not in set(Verdict)]
         if unknown:
             raise CalibrationError(
-                f"{_listed(unknown)} is no verdict to accept; there are {_listed([*Verdict])}."
+                f"{listed(unknown)} is no verdict to accept; there are {listed([*Verdict])}."
             )
         accepted = {Verdict(verdict) for verdict in accept}
         refused = {
@@ -254,9 +314,12 @@ class Calibration:
             if curve.verdict not in accepted
         }
         if refused:
+            lines = list(refused.values())[:_MOST_LINES]
+            if len(refused) > _MOST_LINES:
+                lines.append(f"and {len(refused) - _MOST_LINES} more")
             raise CalibrationError(
                 "These accuracy curves cannot be relied on:\n  "
-                + "\n  ".join(refused.values())
+                + "\n  ".join(lines)
                 + "\nMeasure more, leave the task out, or name the verdicts that you accept: "
                 "accept=('adequate', …), or --accept on the command line.",
                 tasks=tuple(refused),
@@ -281,34 +344,54 @@ class Calibration:
             if lacking:
                 why = {fitted.words for fitted in measured if fitted and not fitted.identified}
                 raise CalibrationError(
-                    f"No service time is known for {_listed(lacking)}: give {name}=. "
+                    f"No service time is known for {listed(lacking)}: give {name}=. "
                     + " ".join(sorted(why)),
                     tasks=lacking,
                 )
             values.append(np.array([getattr(fitted, name) for fitted in measured]))
         return values[0], values[1]
 
+    def _shares(self, share: PerTask | Literal["log"] | None) -> Array:
+        queries = np.array([task.queries for task in self.tasks])
+        if isinstance(share, str):
+            if share != "log":
+                raise CalibrationError(
+                    f"share is {shown(share)}; it must be shares by task, or 'log' for those of "
+                    "the rows."
+                )
+            return np.asarray(queries / queries.sum())
+        count = len(self.tasks)
+        return np.full(count, 1 / count) if share is None else self._each("share", share)
+
+    def _used_under(self, max_tokens: PerTask) -> Array:
+        """Return the mean tokens used under each cap."""
+        caps = self._each("max_tokens", max_tokens).tolist()
+        return np.array(
+            [
+                task.usage.used_under(cap) if task.usage else cap
+                for task, cap in zip(self.tasks, caps, strict=True)
+            ]
+        )
+
     def _each(self, name: str, value: PerTask) -> Array:
         """Return one number a task, in the order of the tasks."""
         if isinstance(value, Mapping):
             lacking = [task for task in self.names if task not in value]
-            unknown = [str(task) for task in value if task not in self.names]
+            unknown = [task for task in value if task not in self.names]
             if lacking or unknown:
                 fault = (
-                    f"says nothing of {_listed(lacking)}"
-                    if lacking
-                    else f"names {_listed(unknown)}"
+                    f"says nothing of {listed(lacking)}" if lacking else f"names {listed(unknown)}"
                 )
                 raise CalibrationError(
-                    f"{name} {fault}; the tasks measured are {_listed(self.names)}.",
+                    f"{name} {fault}; the tasks measured are {listed(self.names)}.",
                     tasks=lacking or unknown,
                 )
-            return np.array([value[task] for task in self.names], dtype=float)
-        numbers = np.asarray(value, dtype=float)
+            return floats(name, [value[task] for task in self.names])
+        numbers = floats(name, value)
         if numbers.ndim and numbers.shape != (len(self.tasks),):
             raise CalibrationError(
                 f"{name} has {numbers.size} values for {len(self.tasks)} tasks "
-                f"({_listed(self.names)})."
+                f"({listed(self.names)})."
             )
         return np.broadcast_to(numbers, (len(self.tasks),)).copy()
 
@@ -316,10 +399,12 @@ class Calibration:
 def calibrate(
     measurements: Any,
     *,
+    columns: Mapping[str, str] | None = None,
     level: float = 0.95,
     simulations: int = 499,
     pool: bool = False,
     seed: int = 0,
+    report: Callable[[str], object] | None = None,
 ) -> Calibration:
     r"""Fit accuracy curves and service times to measurements, and say how far to trust them.
 
@@ -330,6 +415,8 @@ def calibrate(
     ----------
     measurements : path-like, data frame, mapping of columns or rows
         See :func:`thinkqueue.calibration.read_measurements` for the columns.
+    columns : mapping of str to str, optional
+        What columns are called there, where that is not what they are called here.
     level : float, optional
         Coverage of the intervals.
     simulations : int, optional
@@ -338,6 +425,8 @@ def calibrate(
         Shrink the rates of the tasks towards a common one where the data are thin.
     seed : int, optional
         Seed of the simulations.
+    report : callable, optional
+        Is told in words what is being done, before each step.
 
     Raises
     ------
@@ -345,18 +434,22 @@ def calibrate(
         If the measurements cannot be read; the message names file, line and column.
     """
     if not 0 < level < 1:
-        raise CalibrationError(f"level is {level!r}; it must lie between 0 and 1.")
+        raise CalibrationError(f"level is {shown(level)}; it must lie between 0 and 1.")
     if simulations < 39:
         raise CalibrationError(
-            f"simulations is {simulations!r}; a p-value of 0.025 needs at least 39."
+            f"simulations is {shown(simulations)}; a p-value of 0.025 needs at least 39."
         )
     check_count("seed", seed, least=0)
-    measured = read_measurements(measurements)
+    say = report or (lambda text: None)
+    say("reading")
+    measured = read_measurements(measurements, columns=columns)
     streams = np.random.SeedSequence(seed).spawn(len(measured.names))
-    tasks = tuple(
-        _calibrate_task(measured, name, level, simulations, np.random.default_rng(stream))
-        for name, stream in zip(measured.names, streams, strict=True)
-    )
+    found: list[TaskCalibration] = []
+    for name, stream in zip(measured.names, streams, strict=True):
+        say(f"{name}, task {len(found) + 1} of {len(streams)}, {len(measured.task):,} rows in all")
+        rng = np.random.default_rng(stream)
+        found.append(_calibrate_task(measured, name, level, simulations, rng))
+    tasks = tuple(found)
     tasks, notes = _with_common_service_time(tasks, measured)
     if not pool:
         return Calibration(tasks, None, measured.notes + notes)
@@ -388,6 +481,8 @@ def _calibrate_task(
         name,
         judge(series, simulations=simulations, level=level, rng=rng) if series else None,
         fit_latency(tokens, latency) if latency.size else None,
+        measured.usage(name),
+        float(measured.queries[measured.names.index(name)]),
     )
 
 
@@ -403,7 +498,7 @@ def _with_common_service_time(
     if not common.identified or common.verdict is LatencyVerdict.CURVED:
         return tasks, ()
     note = (
-        f"{_listed([task.name for task in lacking])}: too few latencies of their own; the "
+        f"{listed([task.name for task in lacking])}: too few latencies of their own; the "
         "service time "
         "is that of all tasks together."
     )
@@ -421,15 +516,20 @@ def _draw_curve(
     return bootstrap(task.accuracy.saturating, draws, rng, prior)
 
 
-def _draw_times(
-    task: TaskCalibration, workload: Workload, k: int, draws: int, rng: np.random.Generator
-) -> Array:
-    centre = np.array([workload.base_time[k], workload.time_per_token[k]])
+def _draw_times(task: TaskCalibration, draws: int, rng: np.random.Generator) -> Array:
     fitted = task.latency
-    if fitted is None or not np.array_equal(centre, [fitted.base_time, fitted.time_per_token]):
-        return np.broadcast_to(centre, (draws, 2))
-    sample = rng.multivariate_normal(centre, fitted.covariance, size=draws, method="eigh")
-    return np.maximum(sample, [0.0, centre[1] / 100])
+    if fitted is None or not fitted.identified:
+        raise CalibrationError(
+            f"{task.name} has no service time to draw: give base_time= and time_per_token=.",
+            tasks=[task.name],
+        )
+    if not fitted.degrees.all():
+        raise CalibrationError(
+            f"{task.name} has two latencies, which say nothing of their error: measure more, or "
+            "give base_time= and time_per_token=.",
+            tasks=[task.name],
+        )
+    return fitted.draw(draws, rng)
 
 
 def _lines(task: TaskCalibration) -> list[str]:
@@ -450,6 +550,10 @@ def _lines(task: TaskCalibration) -> list[str]:
             f"  base time {latency.base_time:.4g} s, time per token {latency.time_per_token:.4g} s "
             f"[{bounds.low:.3g}, {bounds.high:.3g}]"
         )
+    if task.usage:
+        pairs = zip(task.usage.caps, task.usage.used, strict=True)
+        shown_pairs = listed(f"{cap:.4g} uses {used:.4g}" for cap, used in pairs)
+        lines.append(f"  tokens are means of tokens used, not budgets: a budget of {shown_pairs}")
     return lines
 
 
@@ -476,17 +580,22 @@ def _plain(task: TaskCalibration) -> dict[str, Any]:
             "words": latency.words,
             "base_time": latency.base_time,
             "time_per_token": latency.time_per_token,
+            "intervals": {
+                name: [interval.low, None if interval.high_open else interval.high]
+                for name, interval in latency.intervals().items()
+            },
             "covariance": latency.covariance.tolist(),
             "rows": latency.used,
             "batched_rows": latency.batched,
             "outliers": latency.outliers,
             "curvature_p": latency.curvature_p,
         }
+    if task.usage:
+        plain["usage"] = {
+            "budget": task.usage.caps.tolist(),
+            "tokens": task.usage.used.tolist(),
+        }
     return plain
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 __all__ = [

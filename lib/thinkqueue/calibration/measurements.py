@@ -1,6 +1,6 @@
 """Measurements in long format: one row a question, or one row a task and budget with counts.
 
-Columns, in any order; others are left alone:
+Columns, in any order and any case; others are left alone:
 
 ==================  ====================================================================
 ``task``            which type of query; needed in every row
@@ -10,6 +10,7 @@ Columns, in any order; others are left alone:
 ``total``           questions; 1 if there is no such column
 ``accuracy``        share of right answers, in place of ``correct``; ``total`` is needed
 ``latency``         seconds that the query took on a server that did nothing else
+``sent``            when it was sent, in seconds on any clock: shows which were not alone
 ==================  ====================================================================
 
 At least one of ``budget`` and ``tokens`` and at least one of ``correct``, ``accuracy`` and
@@ -18,11 +19,14 @@ At least one of ``budget`` and ``tokens`` and at least one of ``correct``, ``acc
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -30,37 +34,27 @@ import numpy as np
 
 from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
-from thinkqueue.errors import ThinkQueueError
+from thinkqueue.calibration.tables import COLUMNS, Table, table_in, table_of
+from thinkqueue.calibration.usage import Usage
+from thinkqueue.calibration.words import listed, shortened, shown
 
-COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency")
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_MISSING = {"", "na", "<na>", "n/a", "nan", "none", "null"}
+_MISSING = {"", "na", "<na>", "n/a", "nan", "nat", "none", "null"}
+_LEAST, _MOST, _MOST_QUESTIONS = 1e-9, 1e12, 1e7
+"""What is counted or timed lies between, or is 0; beyond so many questions the likelihood would be
+known no better than to the differences that are read off it."""
+_MOST_TASKS = 1000
+_LONGEST_NAME = 100
 MOST_POINTS = 24
 """How many points a series keeps; a deviance from more points of few questions tests nothing."""
 _WHOLE = 0.051
 """How far a share times its total may lie from a whole number to be taken for that number: shares
 are published with two to four digits."""
+_FEWEST_SINGLES = 10
+"""Single questions from which the tokens they used are warned of."""
 
-
-class MeasurementError(ThinkQueueError):
-    """A measurement that cannot be read, or says something impossible.
-
-    Attributes
-    ----------
-    source : str
-        The file, or "the data".
-    line : int or None
-        The line of the file (the header is line 1), or the row of a frame from 1.
-    column : str or None
-        The column at fault.
-    """
-
-    def __init__(
-        self, message: str, *, source: str, line: int | None = None, column: str | None = None
-    ) -> None:
-        where = source if line is None else f"{source}, line {line}"
-        super().__init__(f"{where if column is None else f'{where}, column {column!r}'}: {message}")
-        self.source, self.line, self.column = source, line, column
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Group = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +65,7 @@ class Measurements:
     ----------
     task : tuple of str
         The type of each row.
-    budget, tokens, correct, total, latency : ndarray, (R,)
+    budget, tokens, correct, total, latency, sent : ndarray, (R,)
         The columns.
     notes : tuple of str
         What was missing, left out or taken for granted, in words.
@@ -83,14 +77,23 @@ class Measurements:
     correct: Array
     total: Array
     latency: Array
+    sent: Array
     notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks in the order in which they first appear."""
-        return tuple(dict.fromkeys(self.task))
+        return tuple(self._places)
 
-    def rows(self, task: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(dict.fromkeys(self.task))}
+
+    @cached_property
+    def _which(self) -> Group:
+        return np.fromiter(map(self._places.__getitem__, self.task), np.int64, len(self.task))
+
+    def rows(self, task: str) -> Mask:
         """Return which rows belong to a task.
 
         Parameters
@@ -98,16 +101,21 @@ class Measurements:
         task : str
             Its name.
         """
-        return np.array([name == task for name in self.task])
+        return np.asarray(self._which == self._places.get(task, -1))
+
+    @property
+    def queries(self) -> Array:
+        """How many queries the rows of each task stand for, (N,): the mix of a log."""
+        return _sums(self._asked, self._which)
 
     def series(self, task: str) -> Series | None:
         """Return the counts of a task added up over rows of one budget, or None without counts.
 
         Rows are grouped by budget where there is one, and otherwise by tokens used. The point on
-        the axis is the mean of the tokens used over the group where they are known, and otherwise
-        the budget: tokens used by single questions are never regressed on, because hard questions
-        think longer and fail more often, which says nothing about what a larger budget buys. More
-        than 24 points are joined to 24 classes of about equal numbers of questions.
+        the axis is the mean of the tokens used over the group where every group knows them, and
+        otherwise the budget: tokens used by single questions are never regressed on, because hard
+        questions think longer and fail more often, which says nothing about what a larger budget
+        buys. More than 24 points are joined to 24 classes of about equal numbers of questions.
 
         Parameters
         ----------
@@ -117,21 +125,44 @@ class Measurements:
         rows = self.rows(task) & np.isfinite(self.correct)
         if not rows.any():
             return None
-        budget, tokens = self.budget[rows], self.tokens[rows]
-        correct, total = self.correct[rows], self.total[rows]
-        key = np.where(np.isfinite(budget), budget, tokens)
-        points: dict[float, tuple[float, float]] = {}
-        for value in np.unique(key):
-            group = key == value
-            used = tokens[group]
-            at = float(np.average(used, weights=total[group])) if np.isfinite(used).all() else value
-            right, asked = points.get(at, (0.0, 0.0))
-            points[at] = (right + correct[group].sum(), asked + total[group].sum())
-        table = np.array([(at, *points[at]) for at in sorted(points)], dtype=float)
-        return _in_classes(*table.T)
+        points, group = np.unique(self._points[rows], return_inverse=True)
+        if self.measured_in_use(task):
+            points = _means(self.tokens[rows], self.total[rows], group)
+        tokens, place = np.unique(points, return_inverse=True)
+        where = place[group]
+        return _in_classes(tokens, _sums(self.correct[rows], where), _sums(self.total[rows], where))
+
+    def measured_in_use(self, task: str) -> bool:
+        """Return whether the tokens of a task's curve are means of tokens used, and not budgets.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        """
+        rows = self.rows(task) & np.isfinite(self.correct)
+        known = np.isfinite(self.tokens[rows])
+        group = np.unique(self._points[rows], return_inverse=True)[1]
+        return bool(np.all(np.bincount(group, known) > 0))
+
+    def usage(self, task: str) -> Usage | None:
+        """Return how many tokens were used under each budget, or None if that is not known.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        """
+        rows = self.rows(task) & np.isfinite(self.budget) & np.isfinite(self.tokens)
+        if not rows.any() or not self.measured_in_use(task):
+            return None
+        caps, group = np.unique(self.budget[rows], return_inverse=True)
+        return Usage.of_groups(caps, _means(self.tokens[rows], self._asked[rows], group))
 
     def latencies(self, task: str) -> tuple[Array, Array]:
         """Return tokens (used, or else allowed) and seconds of the rows of a task that have both.
+
+        Rows that are known not to have had the server to themselves are left out.
 
         Parameters
         ----------
@@ -139,8 +170,42 @@ class Measurements:
             Its name.
         """
         tokens = np.where(np.isfinite(self.tokens), self.tokens, self.budget)
-        rows = self.rows(task) & np.isfinite(self.latency) & np.isfinite(tokens)
+        rows = self.rows(task) & np.isfinite(self.latency) & np.isfinite(tokens) & ~self.crowded
         return tokens[rows], self.latency[rows]
+
+    @cached_property
+    def crowded(self) -> Mask:
+        """Which rows were sent before another one was answered, or not answered before the next."""
+        crowded = np.zeros(len(self.task), dtype=bool)
+        timed = np.flatnonzero(np.isfinite(self.sent) & np.isfinite(self.latency))
+        timed = timed[np.argsort(self.sent[timed], kind="stable")]
+        sent = self.sent[timed]
+        answered = sent + self.latency[timed]
+        earlier = np.maximum.accumulate(answered)[:-1] > sent[1:]
+        crowded[timed[1:]] = earlier
+        crowded[timed[:-1]] |= answered[:-1] > sent[1:]
+        return crowded
+
+    @property
+    def _asked(self) -> Array:
+        # a row that was not scored stands for one query at least
+        return np.where(self.total >= 1, self.total, 1.0)
+
+    @property
+    def _points(self) -> Array:
+        return np.where(np.isfinite(self.budget), self.budget, self.tokens)
+
+
+def _sums(values: Array, group: Group) -> Array:
+    """Return the sum of the values in each group."""
+    return np.bincount(group, values).astype(float)
+
+
+def _means(tokens: Array, weight: Array, group: Group) -> Array:
+    """Return the weighted mean of the known tokens in each group."""
+    known = np.isfinite(tokens)
+    spent = _sums((tokens * weight)[known], group[known])
+    return np.asarray(spent / _sums(weight[known], group[known]))
 
 
 def _in_classes(tokens: Array, correct: Array, total: Array) -> Series:
@@ -149,163 +214,91 @@ def _in_classes(tokens: Array, correct: Array, total: Array) -> Series:
         return Series(tokens, correct, total)
     share = (np.cumsum(total) - total / 2) / total.sum()
     group = np.minimum((share * MOST_POINTS).astype(int), MOST_POINTS - 1)
-    spent, right, asked = (
-        np.bincount(group, weights=x).astype(float) for x in (total * tokens, correct, total)
-    )
+    spent, right, asked = (_sums(x, group) for x in (total * tokens, correct, total))
     used = asked > 0
     return Series(spent[used] / asked[used], right[used], asked[used])
 
 
-def read_measurements(source: Any) -> Measurements:
+def read_measurements(source: Any, *, columns: Mapping[str, str] | None = None) -> Measurements:
     """Read measurements from a file or take them from a table in memory.
 
     Parameters
     ----------
     source : path-like, data frame, mapping of columns, iterable of mappings or Measurements
         A ``.csv`` or ``.parquet`` file; a pandas (or like) data frame; ``{"task": […], …}``; or
-        rows as mappings. Parquet needs the extra ``thinkqueue[calibrate]``.
+        rows as mappings. Parquet needs the extra ``thinkqueue[calibrate]``. The cells of a CSV file
+        may be separated by commas, semicolons or tabs.
+    columns : mapping of str to str, optional
+        What a column is called in the source, where it is not called what it is here:
+        ``{"task": "benchmark", "latency": "seconds"}``.
 
     Raises
     ------
     MeasurementError
         If a column is missing or a value impossible; the message names file, line and column.
     OSError
-        If a file cannot be read.
+        If a file cannot be opened.
     """
     if isinstance(source, Measurements):
         return source
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            return _checked(_parquet_rows(path), str(path))
-        return _checked(_csv_rows(path), str(path))
-    return _checked(_rows_in_memory(source), "the data")
+        return _checked(table_in(Path(source), columns or {}))
+    return _checked(table_of(source, columns or {}))
 
 
-Row = tuple[int, Mapping[str, Any]]
-
-
-def _csv_rows(path: Path) -> Iterator[Row]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            twice = [name for name in header if header.count(name) > 1 and name in COLUMNS]
-            if twice:
-                raise MeasurementError(
-                    "this column is there twice.", source=str(path), line=1, column=twice[0]
-                )
-            yield 1, dict.fromkeys(header)
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise MeasurementError(
-                        f"there are {len(cells)} cells, and the header has {len(header)}.",
-                        source=str(path), line=reader.line_num,
-                    )  # fmt: skip
-                yield reader.line_num, dict(zip(header, cells, strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise MeasurementError(
-                f"this is not a CSV file in UTF-8: {error}.", source=str(path)
-            ) from None
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MeasurementError(
-            "reading Parquet needs pyarrow: pip install 'thinkqueue[calibrate]'.", source=str(path)
-        ) from None
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
-        raise MeasurementError(f"this is not a Parquet file: {error}.", source=str(path)) from None
-    yield from _rows_in_memory({name: table[name].to_pylist() for name in table.column_names})
-
-
-def _rows_in_memory(source: Any) -> Iterator[Row]:
-    """Yield the header as row 0 and then the rows, from columns or from mappings."""
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        source = {str(name): list(source[name]) for name in source.columns}
-    if isinstance(source, Mapping):
-        columns = {name: list(values) for name, values in source.items()}
-        lengths = {name: len(values) for name, values in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise MeasurementError(f"the columns differ in length: {lengths}.", source="the data")
-        yield 0, dict.fromkeys(columns)
-        for number, cells in enumerate(zip(*columns.values(), strict=True), start=1):
-            yield number, dict(zip(columns, cells, strict=True))
-        return
-    if not isinstance(source, Iterable):
-        raise MeasurementError(
-            f"measurements are a file, a data frame, columns or rows, not {type(source).__name__}.",
-            source="the data",
-        )
-    rows = list(source)
-    if not all(isinstance(row, Mapping) for row in rows):
-        raise MeasurementError("each row must be a mapping of columns.", source="the data")
-    yield 0, dict.fromkeys(name for row in rows for name in row)
-    yield from enumerate(rows, start=1)
-
-
-def _checked(rows: Iterator[Row], source: str) -> Measurements:
-    _, header = next(rows)
-    _check_header(set(header), source)
-    notes = _notes_on_header(set(header))
-    columns: dict[str, list[float]] = {name: [] for name in COLUMNS if name != "task"}
-    tasks: list[str] = []
-    without_tokens = fractional = 0
-    for line, cells in rows:
-        task = cells.get("task")
-        if _is_missing(task):
-            raise MeasurementError("the task has no name.", source=source, line=line, column="task")
-        row = {name: _number(cells.get(name), name, source, line) for name in columns}
-        _check_counts(row, header, source, line)
-        if math.isnan(row["budget"]) and math.isnan(row["tokens"]):
-            without_tokens += 1
-            continue
-        fractional += row["correct"] % 1 != 0 and not math.isnan(row["correct"])
-        tasks.append(str(task).strip())
-        for name, value in row.items():
-            columns[name].append(value)
-    if without_tokens:
-        notes.append(f"{without_tokens} rows have neither tokens nor a budget and were left out.")
+def _checked(table: Table) -> Measurements:
+    _check_header(table)
+    if not table.lines:
+        raise table.error("there is no row to read.")
+    tasks = _names(table)
+    columns = {name: _numbers(table, name) for name in COLUMNS if name != "task"}
+    correct, total = _counts(table, columns)
+    notes = _notes_on_header(table)
+    placed = np.isfinite(columns["budget"]) | np.isfinite(columns["tokens"])
+    if not placed.all():
+        notes.append(f"{np.sum(~placed)} rows have neither tokens nor a budget and were left out.")
+    if not placed.any():
+        raise table.error("no row has tokens or a budget.")
+    fractional = int(np.sum(correct[placed & np.isfinite(correct)] % 1 != 0))
     if fractional:
         notes.append(
             f"In {fractional} rows the share of right answers is no whole count: an average over "
             "repetitions, whose spread the binomial law overstates."
         )
-    if not tasks:
-        raise MeasurementError("there is no row to read.", source=source)
-    arrays = {name: np.array(columns[name], dtype=float) for name in columns if name != "accuracy"}
-    measured = Measurements(task=tuple(tasks), **arrays, notes=tuple(notes))
-    return _with_notes_on_rows(measured)
+    measured = Measurements(
+        task=tuple(task for task, keep in zip(tasks, placed.tolist(), strict=True) if keep),
+        correct=correct[placed],
+        total=total[placed],
+        budget=columns["budget"][placed],
+        tokens=columns["tokens"][placed],
+        latency=columns["latency"][placed],
+        sent=columns["sent"][placed],
+    )
+    return replace(measured, notes=(*notes, *_notes_on_rows(measured)))
 
 
-def _check_header(header: set[str], source: str) -> None:
-    found = f"found {', '.join(sorted(map(str, header))) or 'none'}"
+def _check_header(table: Table) -> None:
+    header = table.cells.keys()
+    found = f"found {listed(sorted(table.header)) or 'none'}"
     if "task" not in header:
-        raise MeasurementError(f"there is no column 'task'; {found}.", source=source)
+        raise table.error(
+            f"there is no column 'task'; {found}. If it has another name, say which: "
+            "columns={'task': …}, or --column task=… on the command line."
+        )
     for choice in (("budget", "tokens"), ("correct", "accuracy", "latency")):
         if not header & set(choice):
-            raise MeasurementError(
-                f"one of the columns {', '.join(choice)} is needed; {found}.", source=source
-            )
+            raise table.error(f"one of the columns {', '.join(choice)} is needed; {found}.")
     if {"correct", "accuracy"} <= header:
-        raise MeasurementError(
-            "give 'correct' or 'accuracy', not both.", source=source, column="accuracy"
-        )
+        raise table.error("give 'correct' or 'accuracy', not both.", column="accuracy")
     if "accuracy" in header and "total" not in header:
-        raise MeasurementError(
+        raise table.error(
             "a share says nothing without the number of questions: add a column 'total'.",
-            source=source, column="accuracy",
-        )  # fmt: skip
+            column="accuracy",
+        )
 
 
-def _notes_on_header(header: set[str]) -> list[str]:
+def _notes_on_header(table: Table) -> list[str]:
+    header = table.cells.keys()
     notes = []
     if "latency" not in header:
         notes.append("No latency was measured: service times have to come from elsewhere.")
@@ -316,76 +309,165 @@ def _notes_on_header(header: set[str]) -> list[str]:
     return notes
 
 
+def _names(table: Table) -> list[str]:
+    """Return the task of each row."""
+    cells = table.cells["task"]
+    if set(map(type, cells)) == {str}:
+        names = list(map(str.strip, cells))
+    else:
+        names = ["" if _is_missing(cell) else _text(cell).strip() for cell in cells]
+    for name in dict.fromkeys(names):
+        if name.casefold() in _MISSING:
+            raise table.error("the task has no name.", row=names.index(name), column="task")
+        if len(name) > _LONGEST_NAME or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise table.error(
+                f"{shown(name)} is no name for a task; it must be Unicode and have at most "
+                f"{_LONGEST_NAME} characters.",
+                row=names.index(name), column="task",
+            )  # fmt: skip
+    if len(set(names)) > _MOST_TASKS:
+        raise table.error(
+            f"there are {len(set(names)):,} different tasks, and at most {_MOST_TASKS:,} make a "
+            "workload: the column must name the type of the query and not the query.",
+            column="task",
+        )
+    return names
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
+    try:
+        return str(cell)
+    except ValueError:  # an integer of thousands of digits
+        return shown(cell)
+
+
 def _is_missing(cell: Any) -> bool:
-    return str(cell).strip().lower() in _MISSING
+    """Return whether a cell is empty, in any of the ways in which tables say so."""
+    if cell is None or np.ma.is_masked(cell):
+        return True
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return not isinstance(cell, Real) and _text(cell).strip().casefold() in _MISSING
 
 
-def _number(cell: Any, column: str, source: str, line: int) -> float:
-    """Return a cell as a number that is at least zero, or NaN where it is empty."""
+def _numbers(table: Table, column: str) -> Array:
+    """Return a column as numbers that are 0 or of a possible size, NaN where a cell is empty."""
+    cells = table.cells.get(column)
+    if cells is None:
+        return np.full(len(table.lines), np.nan)
+    try:
+        # the fast way; other types may turn into floats with a warning, or lose a part
+        if not set(map(type, cells)) <= {str, int, float, bool}:
+            raise TypeError
+        values = np.array(list(map(float, cells)))
+    except (TypeError, ValueError, OverflowError):
+        values = np.array([_number(table, column, i, cell) for i, cell in enumerate(cells)])
+    values += 0.0  # no cell is minus zero
+    most = _MOST_QUESTIONS if column in ("correct", "total") else _MOST
+    wrong = ~(np.isnan(values) | (values == 0) | ((values >= _LEAST) & (values <= most)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise table.error(
+            f"{shortened(_text(cells[row]))} is impossible; it must be 0 or a number from "
+            f"{_LEAST:g} to {most:g}.",
+            row=row, column=column,
+        )  # fmt: skip
+    return values
+
+
+def _number(table: Table, column: str, row: int, cell: Any) -> float:
     if _is_missing(cell):
         return math.nan
-    if isinstance(cell, str):
-        cell = _WORDS.get(cell.strip().lower(), cell) if column == "correct" else cell
+    if isinstance(cell, str | bytes):
+        cell = _text(cell).strip().casefold()
+        if column == "correct" and cell in _WORDS:
+            return _WORDS[cell]
+        if table.decimal_comma:
+            cell = _with_point(table, column, row, cell)
     try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        raise MeasurementError(
-            f"{cell!r} is not a number.", source=source, line=line, column=column
-        ) from None
-    if value < 0 or math.isinf(value):
-        raise MeasurementError(
-            f"{value:g} is impossible; it must be a finite number of at least 0.",
-            source=source, line=line, column=column,
-        )  # fmt: skip
-    return value
+        if not isinstance(cell, str | Real | Decimal | np.bool_):
+            cell = cell.item()  # an array of no dimensions
+            if not isinstance(cell, Real):
+                raise TypeError
+        with np.errstate(over="ignore"):
+            return float(cell)
+    except OverflowError:
+        return math.inf
+    except (AttributeError, TypeError, ValueError):
+        raise table.error(f"{shown(cell)} is not a number.", row=row, column=column) from None
 
 
-def _check_counts(row: dict[str, float], header: Mapping[str, Any], source: str, line: int) -> None:
-    """Complete correct and total of a row in place, and refuse what cannot be."""
-    if "total" not in header:
-        row["total"] = 1.0
-    scored = "accuracy" if "accuracy" in header else "correct"
-    if math.isnan(row[scored]):
-        return
-    total = row["total"]
-    if math.isnan(total) or total < 1 or total % 1 != 0:
-        raise MeasurementError(
-            f"{'nothing' if math.isnan(total) else format(total, 'g')} is no number of questions; "
-            "it must be a whole number of at least 1.",
-            source=source, line=line, column="total",
+def _with_point(table: Table, column: str, row: int, cell: str) -> str:
+    """Return a number with a decimal comma as one with a point, unless it may be in thousands."""
+    if column not in ("accuracy", "latency", "sent") and re.fullmatch(r"\d{1,3}(,\d{3})+", cell):
+        raise table.error(
+            f"{cell} may be in thousands or have a decimal comma: write it without a comma.",
+            row=row, column=column,
         )  # fmt: skip
-    limit = 1.0 if scored == "accuracy" else total
-    if row[scored] > limit:
-        raise MeasurementError(
-            f"{row[scored]:g} is more than {limit:g}, the most there can be"
+    return cell.replace(",", ".")
+
+
+def _counts(table: Table, columns: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Return right answers and questions of each row, and refuse what cannot be."""
+    total = columns["total"] if "total" in table.cells else np.ones(len(table.lines))
+    scored = "accuracy" if "accuracy" in table.cells else "correct"
+    right = columns[scored]
+    answered = ~np.isnan(right)
+    uncounted = answered & ~((total >= 1) & (total % 1 == 0))
+    if uncounted.any():
+        row = int(np.argmax(uncounted))
+        raise table.error(
+            f"{'nothing' if math.isnan(total[row]) else format(total[row], 'g')} is no number of "
+            "questions; it must be a whole number of at least 1.",
+            row=row, column="total",
+        )  # fmt: skip
+    most = np.ones_like(total) if scored == "accuracy" else total
+    beyond = answered & (right > most)
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        raise table.error(
+            f"{right[row]:g} is more than {most[row]:g}, the most there can be"
             + ("; give a share, not a percentage." if scored == "accuracy" else "."),
-            source=source, line=line, column=scored,
+            row=row, column=scored,
         )  # fmt: skip
-    if scored == "accuracy":
-        count = row["accuracy"] * total
-        row["correct"] = round(count) if abs(count - round(count)) < _WHOLE else count
+    if scored == "correct":
+        return right, total
+    count = right * total
+    whole = np.rint(count)
+    return np.where(np.abs(count - whole) < _WHOLE, whole, count), total
 
 
-def _with_notes_on_rows(measured: Measurements) -> Measurements:
-    """Add a warning where answers are only known by the tokens that each question used."""
-    notes = list(measured.notes)
+def _notes_on_rows(measured: Measurements) -> list[str]:
+    """Return a warning where the rows do not say what they seem to."""
+    notes = []
     for task in measured.names:
         rows = measured.rows(task) & np.isfinite(measured.correct)
-        single = rows & (measured.total == 1) & np.isnan(measured.budget)
-        points = np.where(np.isfinite(measured.budget), measured.budget, measured.tokens)[rows]
-        if np.unique(points).size > MOST_POINTS:
+        points = np.unique(measured._points[rows]).size
+        if points > MOST_POINTS:
             notes.append(
-                f"Task {task!r} has {np.unique(points).size} different token counts; they were "
+                f"Task {task!r} has {points} different token counts; they were "
                 f"joined to {MOST_POINTS} classes."
             )
-        used = measured.tokens[single]
-        if used.size >= 10 and np.unique(used).size > used.size / 2:
+        used = measured.tokens[rows & (measured.total == 1) & np.isnan(measured.budget)]
+        # lengths that a model chose are as many as the questions or, in a long log, as the tokens
+        many = min(used.size / 2, MOST_POINTS)
+        if used.size >= _FEWEST_SINGLES and np.unique(used).size > many:
             notes.append(
                 f"Task {task!r} has single questions with the tokens they used and no budget. Hard "
                 "questions think longer and fail more often, so this shows no effect of a budget: "
                 "add the column 'budget'."
             )
-    return Measurements(
-        measured.task, measured.budget, measured.tokens, measured.correct, measured.total,
-        measured.latency, tuple(notes),
-    )  # fmt: skip
+        if np.isfinite(measured.tokens[rows]).any() and not measured.measured_in_use(task):
+            notes.append(
+                f"Task {task!r} has budgets without the tokens used: its curve is one of budgets."
+            )
+    crowded = int(measured.crowded.sum())
+    if crowded:
+        notes.append(
+            f"{crowded} rows were sent before another one was answered, or answered after the next "
+            "was sent: their latencies are not those of a query alone on the server and were left "
+            "out."
+        )
+    return notes
