@@ -114,7 +114,7 @@ def test_the_sandwich_of_many_rows_makes_good_for_their_leverage():
     fits = [fit_latency(tokens, 5 + SLOPE * tokens + 0.5 * rng.normal(size=25)) for _ in range(80)]
     slopes = np.array([found.line[1] for found in fits])
     errors = np.array([np.sqrt(found.covariance[1, 1]) for found in fits])
-    assert errors.mean() == pytest.approx(slopes.std(), rel=0.35)
+    assert 0.9 * slopes.std() < errors.mean() < 1.6 * slopes.std()
 
 
 def test_two_rows_say_nothing_of_their_error():

@@ -5,6 +5,7 @@ from calibration.designs import TOKENS, rows, saturating
 from thinkqueue.calibration.calibrate import calibrate
 from thinkqueue.calibration.curves import SATURATING
 from thinkqueue.calibration.fit import Series, fit
+from thinkqueue.calibration.intervals import profile_intervals
 from thinkqueue.calibration.pooling import pool_rates
 from thinkqueue.calibration.verdicts import Verdict
 from thinkqueue.errors import ThinkQueueError
@@ -67,6 +68,14 @@ def test_pooled_estimates_lie_in_their_intervals_even_where_a_task_tells_nothing
             interval = pooled.intervals[name][parameter]
             assert interval.low <= value * (1 + 1e-9)
             assert value <= interval.high * (1 + 1e-9) + 1e-12
+
+
+def test_what_other_tasks_say_narrows_the_intervals():
+    _, fits = thin_tasks(1, questions=40)
+    pooled = pool_rates(fits)
+    for name, fitted in fits.items():
+        alone, together = profile_intervals(fitted)["rate"], pooled.intervals[name]["rate"]
+        assert np.log(together.high / together.low) < 0.8 * np.log(alone.high / alone.low)
 
 
 def test_two_tasks_are_too_few():
