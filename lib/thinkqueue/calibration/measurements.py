@@ -36,7 +36,8 @@ from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
 from thinkqueue.calibration.tables import COLUMNS, Table, table_in, table_of
 from thinkqueue.calibration.usage import Usage
-from thinkqueue.calibration.words import listed, shortened, shown
+from thinkqueue.calibration.words import listed, shown
+from thinkqueue.names import brief
 
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _MISSING = {"", "na", "<na>", "n/a", "nan", "nat", "none", "null"}
@@ -370,7 +371,7 @@ def _numbers(table: Table, column: str) -> Array:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise table.error(
-            f"{shortened(_text(cells[row]))} is impossible; it must be 0 or a number from "
+            f"{brief(_text(cells[row]), 40)} is impossible; it must be 0 or a number from "
             f"{_LEAST:g} to {most:g}.",
             row=row, column=column,
         )  # fmt: skip

@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from thinkqueue.calibration.words import listed, shortened, shown
+from thinkqueue.calibration.words import listed, shown
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.names import brief
 
 COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency", "sent")
 IN_MEMORY = "the data"
@@ -34,7 +35,7 @@ class MeasurementError(ThinkQueueError):
     def __init__(
         self, message: str, *, source: str, line: int | None = None, column: str | None = None
     ) -> None:
-        where = shortened(source, 120) + ("" if line is None else f", line {line}")
+        where = brief(source, 120) + ("" if line is None else f", line {line}")
         super().__init__(f"{where if column is None else f'{where}, column {column!r}'}: {message}")
         self.source, self.line, self.column = source, line, column
 
@@ -103,12 +104,12 @@ def table_in(path: Path, called: Mapping[str, str]) -> Table:
         return read(path, called)
     except (UnicodeDecodeError, csv.Error) as error:
         raise MeasurementError(
-            f"this is not a CSV file in UTF-8: {shortened(str(error), 100)}.", source=str(path)
+            f"this is not a CSV file in UTF-8: {brief(str(error), 100)}.", source=str(path)
         ) from None
     except ValueError as error:
         if isinstance(error, ThinkQueueError):
             raise
-        raise MeasurementError(f"{shortened(str(error), 100)}.", source=str(path)) from None
+        raise MeasurementError(f"{brief(str(error), 100)}.", source=str(path)) from None
 
 
 def _csv(path: Path, called: Mapping[str, str]) -> Table:
@@ -170,7 +171,7 @@ def _parquet(path: Path, called: Mapping[str, str]) -> Table:
             cells = {name: table.column(at).to_pylist() for name, at in places.items()}
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
             raise MeasurementError(
-                f"this is not a Parquet file that can be read: {shortened(str(error), 100)}.",
+                f"this is not a Parquet file that can be read: {brief(str(error), 100)}.",
                 source=str(path),
             ) from None
     return Table(str(path), tuple(table.column_names), range(1, table.num_rows + 1), cells)

@@ -6,22 +6,9 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+from thinkqueue.names import brief
+
 _LONGEST, _MOST = 40, 6
-
-
-def shortened(text: str, longest: int = _LONGEST) -> str:
-    """Return a text with its middle left out where it is too long.
-
-    Parameters
-    ----------
-    text : str
-        The text.
-    longest : int, optional
-        Characters that may stay.
-    """
-    if len(text) <= longest:
-        return text
-    return f"{text[: longest // 2]}…{text[-(longest // 2) + 1 :]}"
 
 
 def shown(value: Any) -> str:
@@ -33,7 +20,7 @@ def shown(value: Any) -> str:
         What a table or a caller gave.
     """
     try:
-        return shortened(reprlib.repr(value))
+        return brief(reprlib.repr(value), _LONGEST)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         return f"{type(value).__name__} of too many digits"
 
@@ -46,6 +33,6 @@ def listed(names: Iterable[Any]) -> str:
     names : iterable
         What to list.
     """
-    every = [shortened(str(name)) for name in names]
+    every = [brief(str(name), _LONGEST) for name in names]
     more = [f"and {len(every) - _MOST:,} more"] if len(every) > _MOST else []
     return ", ".join([*every[:_MOST], *more])
