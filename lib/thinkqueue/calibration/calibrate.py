@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.calibration.fit import bootstrap
+from thinkqueue.calibration.curves import SATURATING
+from thinkqueue.calibration.fit import CurveFit, bootstrap
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
 from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
@@ -120,6 +121,7 @@ class Calibration:
         base_time: PerTask | None = None,
         time_per_token: PerTask | None = None,
         max_tokens: PerTask | None = None,
+        family: str | Mapping[str, str] = SATURATING.name,
         accept: Collection[Verdict | str] = (Verdict.ADEQUATE,),
     ) -> Workload:
         """Return the workload of the most likely curves.
@@ -139,6 +141,10 @@ class Calibration:
             Largest budgets that the server takes; if not given, the largest ones measured, since
             nothing is known beyond. Where the tokens used were measured beside budgets, the
             workload holds the mean used under each: all tokens of a workload are tokens used.
+        family : str or mapping by task, optional
+            Which of the fitted curves to take: "saturating", a rival such as "power law", "Hill",
+            "logistic", "any concave", "any monotone", or "best" for the one of the smallest AICc.
+            Another curve than the saturating one is taken whatever the verdict on that one is.
         accept : collection of Verdict, optional
             The verdicts on accuracy curves that are good enough.
 
@@ -147,14 +153,17 @@ class Calibration:
         CalibrationError
             If a task has no curve, no service time, or a verdict that is not accepted.
         """
-        curves = self._accepted_curves(accept)
+        families = self._families(family)
+        plain = [name for name, kind in families.items() if kind == SATURATING.name]
+        curves = self._accepted_curves(accept, plain)
         base, slope = self._service_times(base_time, time_per_token)
         budgets = [float(curve.series.tokens[-1]) for curve in curves]
         return Workload.from_arrays(
             share=self._shares(share),
-            gain=[curve.gain for curve in curves],
-            rate=[curve.rate for curve in curves],
-            baseline=[curve.baseline for curve in curves],
+            accuracy=[
+                curve.law if kind == SATURATING.name else _rival(name, curve, kind).accuracy
+                for curve, (name, kind) in zip(curves, families.items(), strict=True)
+            ],
             base_time=base,
             time_per_token=slope,
             max_tokens=budgets if max_tokens is None else self._used_under(max_tokens),
@@ -294,7 +303,21 @@ class Calibration:
 
         return draw_series({task.name: task.accuracy for task in self.tasks if task.accuracy})
 
-    def _accepted_curves(self, accept: Collection[Verdict | str]) -> list[AccuracyFit]:
+    def _families(self, family: str | Mapping[str, str]) -> dict[str, str]:
+        """Return which curve each task is to have."""
+        if isinstance(family, str):
+            return dict.fromkeys(self.names, family)
+        unknown = [name for name in family if name not in self.names]
+        if unknown:
+            raise CalibrationError(
+                f"family names {listed(unknown)}; the tasks measured are {listed(self.names)}.",
+                tasks=unknown,
+            )
+        return {name: family.get(name, SATURATING.name) for name in self.names}
+
+    def _accepted_curves(
+        self, accept: Collection[Verdict | str], plain: Collection[str] | None = None
+    ) -> list[AccuracyFit]:
         without = [task.name for task in self.tasks if task.accuracy is None]
         if without:
             raise CalibrationError(
@@ -311,7 +334,7 @@ class Calibration:
         refused = {
             task.name: f"{task.name}: {curve.verdict}. {curve.words}"
             for task, curve in zip(self.tasks, curves, strict=True)
-            if curve.verdict not in accepted
+            if curve.verdict not in accepted and (plain is None or task.name in plain)
         }
         if refused:
             lines = list(refused.values())[:_MOST_LINES]
@@ -394,6 +417,19 @@ class Calibration:
                 f"({listed(self.names)})."
             )
         return np.broadcast_to(numbers, (len(self.tasks),)).copy()
+
+
+def _rival(task: str, fit: AccuracyFit, family: str) -> CurveFit:
+    """Return one of the curves fitted to a task, by name."""
+    if family == "best":
+        return min(fit.parametric.values(), key=lambda rival: rival.aicc)
+    if family not in fit.fits:
+        raise CalibrationError(
+            f"No curve called {family!r} was fitted to {task}; there are {listed(fit.fits)}, and "
+            "'best'.",
+            tasks=(task,),
+        )
+    return fit.fits[family]
 
 
 def calibrate(

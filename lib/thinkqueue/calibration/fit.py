@@ -17,8 +17,9 @@ import numpy as np
 from scipy.special import chdtrc
 
 from thinkqueue.arrays import Array
-from thinkqueue.calibration.curves import SATURATING, Family
+from thinkqueue.calibration.curves import CONSTANT, HILL, LOGISTIC, POWER_LAW, SATURATING, Family
 from thinkqueue.calibration.mixture import log_likelihood, maximise_mixture
+from thinkqueue.workload import Curve, Hill, Interpolated, Logistic, PowerLaw, Saturating
 
 _GRID = {0: 1, 1: 21, 2: 13}
 _STARTS = 3
@@ -26,6 +27,13 @@ _BISECTIONS = 12
 _MOST_CLIMBS = 30
 _DIFFERENCE = 1e-4
 _AT_BOUND = 1e-6
+_LEAST_SLOPE = 1e-12
+_CURVES: dict[str, type[Curve]] = {
+    SATURATING.name: Saturating,
+    POWER_LAW.name: PowerLaw,
+    HILL.name: Hill,
+    LOGISTIC.name: Logistic,
+}
 _HOPELESS = 1e-12
 """A chi-square tail, on one degree of freedom a point, beyond which no simulation is needed."""
 
@@ -88,6 +96,19 @@ class CurveFit:
             Points.
         """
         return np.asarray(self.curve.vertices(self.shape, np.asarray(tokens, float)) @ self.weights)
+
+    @property
+    def accuracy(self) -> Curve:
+        """The curve as a workload takes it; one without parameters is joined at its points."""
+        kind, values = _CURVES.get(self.curve.name), self.parameters
+        if self.curve.name == CONSTANT.name:
+            return Saturating(0.0, 1.0, values["baseline"])
+        if kind is Logistic:
+            return Logistic(values["intercept"], max(values["slope"], _LEAST_SLOPE))
+        if kind is not None:
+            return kind(**values)
+        points = np.unique(np.append(0.0, self.series.tokens))
+        return Interpolated(tuple(points.tolist()), tuple(self.predict(points).tolist()))
 
     @property
     def deviance(self) -> float:

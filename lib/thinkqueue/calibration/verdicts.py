@@ -32,6 +32,7 @@ from thinkqueue.calibration.fit import (
     simulate_counts,
 )
 from thinkqueue.calibration.intervals import Interval, profile_intervals
+from thinkqueue.workload import Saturating
 
 _HOPELESS = 1e-12
 REJECT_AT = {SATURATING.name: 0.05, ConcaveCurve.name: 0.025, MonotoneCurve.name: 0.025}
@@ -94,6 +95,11 @@ class AccuracyFit:
     def saturating(self) -> CurveFit:
         """The fitted saturating curve."""
         return self.fits[SATURATING.name]
+
+    @property
+    def law(self) -> Saturating:
+        """The saturating curve in use: pooled, where curves were pooled."""
+        return Saturating(self.gain, self.rate, self.baseline)
 
     @property
     def evidence(self) -> dict[str, float]:

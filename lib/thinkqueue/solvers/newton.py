@@ -42,6 +42,7 @@ from thinkqueue.workload import Grid, Parameters
 SAMPLE, SAMPLE_STEPS, GUESSES = 4096, 8, 3
 FEW_ROUNDS, MANY_ROUNDS = 4, 16
 HALVINGS = 60
+LEAPS = 12
 EPSILON = float(np.finfo(np.float64).eps)
 RESOLUTION = 1e-13
 """Relative to J, what a comparison of two objectives in double precision is trusted to resolve."""
@@ -84,6 +85,8 @@ class Newton:
         else:
             tokens = _unless_worse_than_idle(problem, answers, tokens)
         here = tangent(problem, tokens, answers)
+        if not problem.curves.concave and here.tokens.ndim == 1 and here.state.slack > 0:
+            here = _leap(problem, answers, here)
         least, fruitless = here.gap, 0
         while fruitless < 3:
             rows = yield here
@@ -153,6 +156,21 @@ def _first_guess(p: Parameters, answers: Answers) -> Array | None:
         tokens = tokens + answers.towards(tokens, price, rise)
         tokens = np.minimum(np.maximum(tokens, 0), p.max_tokens)
     return tokens if delay.at(p, tokens).slack > state.slack / 2 else None
+
+
+def _leap(p: Parameters, answers: Answers, here: Tangent) -> Tangent:
+    """Where a curve is not concave, go some way to its global replies, past what looks flat."""
+    for _ in range(LEAPS):
+        way = here.reply(p.max_tokens) - here.tokens
+        for halvings in range(LEAPS):
+            with np.errstate(all="ignore"):
+                there = tangent(p, here.tokens + way / 2**halvings, answers)
+            if there.state.slack > 0 and there.objective > here.objective:
+                here = there
+                break
+        else:
+            break
+    return here
 
 
 def _direction(p: Parameters, look: Tangent, bent: TimeCurvature) -> tuple[Array, Scalar]:
