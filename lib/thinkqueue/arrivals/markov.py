@@ -112,6 +112,20 @@ class MarkovModulated:
             merged = np.concatenate([merged, start + np.sort(np.concatenate(more))])
         return np.diff(merged[: arrivals + 1])
 
+    def gaps_at(self, arrival_rate: float, jobs: int, seed: np.random.SeedSequence) -> Array:
+        """Return the time from each arrival to the next, in s.
+
+        Parameters
+        ----------
+        arrival_rate : float
+            The rate to bring the stream to, in 1/s.
+        jobs : int
+            How many arrivals.
+        seed : SeedSequence
+            Of the random generator.
+        """
+        return self.sample(jobs, seed) / (arrival_rate * self.rate)
+
     def _source_times(self, i: int, horizon: float, rng: np.random.Generator) -> Array:
         """Return the arrival times of one source, which starts in its stationary state."""
         up, down = self.up[i], self.down[i]

@@ -119,6 +119,20 @@ class Trace:
         times.setflags(write=False)
         return Trace(times, self.name)
 
+    def gaps_at(self, arrival_rate: float, jobs: int, seed: np.random.SeedSequence) -> Array:
+        """Return the time from each arrival to the next, in s; nothing comes after the last.
+
+        Parameters
+        ----------
+        arrival_rate : float
+            The rate to bring the stream to, in 1/s.
+        jobs : int
+            How many arrivals at most.
+        seed : SeedSequence
+            Not used: a record is what it is.
+        """
+        return np.append(self.at_rate(arrival_rate).gaps, 0.0)[:jobs]
+
 
 def _seconds(text: str | None, where: str) -> float:
     """Read a number of seconds, or a date and time."""
