@@ -342,3 +342,27 @@ def test_a_trace_has_as_many_queries_as_it_has():
 def test_very_many_servers_keep_nobody_waiting():
     run = tq.simulate(WORKLOAD, TOKENS, jobs=20_000, seed=1, servers=99999999999)
     assert run.mean_waiting_time.value == 0.0
+
+
+def test_the_server_is_the_workloads_unless_another_is_named():
+    shortest = WORKLOAD.replace(server=tq.ShortestFirst(servers=2))
+    asked = {"jobs": 3000, "seed": 1}
+    own = tq.simulate(shortest, TOKENS, **asked)
+    named = tq.simulate(WORKLOAD, TOKENS, **asked, discipline=tq.ShortestFirst(), servers=2)
+    assert own.server == named.server == tq.ShortestFirst(servers=2)
+    assert own.mean_system_time == named.mean_system_time
+    assert tq.simulate(shortest, TOKENS, **asked, servers=3).server == tq.ShortestFirst(servers=3)
+    with pytest.raises(tq.WorkloadError, match="one server only"):
+        tq.simulate_difference(shortest, TOKENS, TOKENS, **asked)
+    with pytest.raises(tq.WorkloadError, match="one server only"):
+        Records.draw(shortest, BURSTY, seed=1)
+
+
+def test_service_times_of_which_only_moments_are_known_are_refused():
+    class Random:
+        def mean(self, tokens):
+            return np.ones_like(tokens)
+
+    workload = WORKLOAD.replace(service=Random(), base_time=None, time_per_token=None)
+    with pytest.raises(tq.WorkloadError, match="only the moments are known"):
+        tq.simulate(workload, TOKENS, jobs=10, seed=1)

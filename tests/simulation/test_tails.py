@@ -10,7 +10,7 @@ from workloads import QWEN
 
 WORKLOAD = tq.Workload.from_toml(QWEN)
 TOKENS = tq.solve(WORKLOAD).tokens
-MEAN = float(tq.moments(WORKLOAD, TOKENS)[0])
+MEAN = float(tq.service_moments(WORKLOAD, TOKENS)[0])
 LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 

@@ -14,7 +14,7 @@ from thinkqueue.arrays import Array, Index
 from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.checks import check_count
-from thinkqueue.delay import mean_waiting_time, service_moments, service_time
+from thinkqueue.delay import mean_waiting_time, only_fifo, service_moments, service_time
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_levels
@@ -68,6 +68,7 @@ class Records:
         jobs : int, optional
             How many queries a record has, or as many as the trace has.
         """
+        only_fifo(workload, "The queue on given arrivals")
         check_count("replications", replications)
         check_count("jobs", jobs)
         check_count("seed", seed, least=0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.checks import check_count
+from thinkqueue.delay import only_fifo
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate, ratio
 from thinkqueue.simulation.simulate import check_levels, one_allocation, progress_bar
@@ -96,6 +97,7 @@ def simulate_difference(
     check_count("jobs", jobs)
     check_count("seed", seed, least=0)
     check_levels(level)
+    only_fifo(workload, "The difference of two allocations under the same arrivals")
     service_a = one_allocation(workload, tokens_a)
     service_b = one_allocation(workload, tokens_b)
     from thinkqueue.simulation import paired

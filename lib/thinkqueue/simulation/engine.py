@@ -51,22 +51,20 @@ class Engine(Protocol[T]):
         """
 
 
-def engine_for(discipline: Discipline, servers: int, service: Array) -> Engine[Tally]:
-    """Return the engine of a discipline and a number of servers.
+def engine_for(server: Discipline, service: Array) -> Engine[Tally]:
+    """Return the engine of a server.
 
     Parameters
     ----------
-    discipline : Discipline
-        Who is served next.
-    servers : int
-        How many servers there are.
+    server : Discipline
+        Who is served next, and by how many.
     service : ndarray, (N,)
         Service times in seconds.
     """
-    match discipline:
+    match server:
         case ProcessorSharing():
-            return Sharing(service, servers)
-        case Fifo() if servers == 1:
+            return Sharing(service, server.servers)
+        case Fifo(servers=1):
             return Lindley(service)
         case _:
-            return ByRank(service, discipline.rank(service), servers)
+            return ByRank(service, server.rank(service), server.servers)

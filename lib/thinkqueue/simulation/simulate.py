@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from thinkqueue.checks import check_count, floats, one_number
 from thinkqueue.delay import refuse_unstable, service_moments, service_time
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.simulation.estimates import Estimate, Method, PerType
-from thinkqueue.workload import Discipline, Fifo, Workload, tokens_array
+from thinkqueue.workload import Discipline, Workload, tokens_array
+from thinkqueue.workload.service import Affine
 
 if TYPE_CHECKING:
     from thinkqueue.simulation.queries import Arrivals
@@ -58,10 +59,8 @@ class Simulation:
         How many queries came and how many busy cycles ended.
     seed, replications : int
         What was asked for.
-    discipline : Discipline
-        Who was served next.
-    servers : int
-        How many servers there were.
+    server : Discipline
+        Who was served next, and by how many.
     seconds : float
         The time that the simulation took.
     reached : bool
@@ -84,8 +83,7 @@ class Simulation:
     cycles: int
     seed: int
     replications: int
-    discipline: Discipline
-    servers: int
+    server: Discipline
     seconds: float
     reached: bool
     interrupted: bool
@@ -98,7 +96,7 @@ def simulate(
     jobs: int,
     seed: int,
     discipline: Discipline | None = None,
-    servers: int = 1,
+    servers: int | None = None,
     arrivals: Arrivals | None = None,
     replications: int = 1,
     executor: Executor | None = None,
@@ -128,10 +126,10 @@ def simulate(
     seed : int
         Of a ``numpy.random.SeedSequence`` of which each replication gets its own child.
     discipline : Discipline, optional
-        ``Fifo()``, the default, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or
-        ``ProcessorSharing()``. One seed sends the same queries through all of them.
+        ``Fifo()``, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or ``ProcessorSharing()``,
+        instead of the workload's server. One seed sends the same queries through all of them.
     servers : int, optional
-        How many servers share the stream.
+        How many servers share the stream, instead of the server's own number.
     arrivals : Trace or MarkovModulated, optional
         When queries come, brought to the arrival rate of the workload; a Poisson stream by
         default. A trace is the same in every replication, and only the types differ; of a model
@@ -174,23 +172,25 @@ def simulate(
     WorkloadError
         If a parameter is out of its range.
     """
-    discipline = Fifo() if discipline is None else discipline
     _check_kinds(discipline, arrivals)
     check_count("jobs", jobs, most=MOST_JOBS)
-    check_count("servers", servers, most=MOST_JOBS)
     check_count("replications", replications, most=MOST_REPLICATIONS)
+    server = workload.server if discipline is None else discipline
+    if servers is not None:
+        check_count("servers", servers, most=MOST_JOBS)
+        server = replace(server, servers=servers)
     check_count("seed", seed, least=0)
     if half_width is not None:
         half_width = one_number("half_width", half_width, least=0)
     check_levels(level, probabilities)
-    service = one_allocation(workload, tokens, servers)
+    service = one_allocation(workload, tokens, server.servers)
     deadline = _deadlines(deadlines, service)
-    chosen = _method(method, servers, replications, poisson=arrivals is None)
+    chosen = _method(method, server.servers, replications, poisson=arrivals is None)
     from thinkqueue.simulation.measures import Measures
     from thinkqueue.simulation.rows import CYCLES
 
     began = time.perf_counter()
-    asked = _Asked(discipline, servers, arrivals, chosen, jobs)
+    asked = _Asked(server, arrivals, chosen, jobs)
     runs = asked.runs(workload, service, deadline, seed, replications)
     goals = [jobs] if half_width is None else _doubled(FIRST_LOOK, jobs)
     reached = half_width is None
@@ -200,7 +200,7 @@ def simulate(
             for goal in goals:
                 _advance(runs, goal, executor, report)
                 if half_width is not None:
-                    known = Measures.of(runs, chosen, servers, level).mean_system_time
+                    known = Measures.of(runs, chosen, server.servers, level).mean_system_time
                     reached = known.half_width <= half_width and not known.too_short
                     if reached:
                         break
@@ -210,25 +210,25 @@ def simulate(
             interrupted = True
             if not any(run.rows for run in runs):
                 raise
-    found = Measures.of(runs, chosen, servers, level)
+    found = Measures.of(runs, chosen, server.servers, level)
     other = asked.other_method
+    check = Measures.of(runs, other, server.servers, level).mean_system_time if other else None
     return Simulation(
         mean_system_time=found.mean_system_time,
         mean_waiting_time=found.mean_waiting_time,
-        utilization=found.utilization(servers),
+        utilization=found.utilization(server.servers),
         mean_squared_system_time=found.mean_squared_system_time,
         mean_squared_waiting_time=found.mean_squared_waiting_time,
         quantiles=found.quantiles(probabilities),
         waiting_quantiles=found.waiting_quantiles(probabilities),
         per_type=found.per_type(service),
         method=chosen,
-        cross_check=Measures.of(runs, other, servers, level).mean_system_time if other else None,
+        cross_check=check,
         queries=sum(run.served for run in runs),
         cycles=sum(int(run.tally.state[CYCLES]) for run in runs),
         seed=seed,
         replications=replications,
-        discipline=discipline,
-        servers=servers,
+        server=server,
         seconds=time.perf_counter() - began,
         reached=reached,
         interrupted=interrupted,
@@ -239,8 +239,7 @@ def simulate(
 class _Asked:
     """What makes one replication another than one of the plain queue."""
 
-    discipline: Discipline
-    servers: int
+    server: Discipline
     arrivals: Arrivals | None
     method: Method
     jobs: int
@@ -248,7 +247,7 @@ class _Asked:
     @property
     def in_cycles(self) -> bool:
         """Whether cycles are independent and end for certain."""
-        return self.servers == 1 and self.arrivals is None
+        return self.server.servers == 1 and self.arrivals is None
 
     @property
     def other_method(self) -> Method | None:
@@ -277,7 +276,7 @@ class _Asked:
         return [
             Replication(
                 queries_of(table, workload.arrival_rate, self.arrivals, self.jobs, child),
-                engine_for(self.discipline, self.servers, service),
+                engine_for(self.server, service),
                 cut,
                 empty_tally(deadline, cut.least, cut is Cut.BATCHES),
             )
@@ -287,7 +286,7 @@ class _Asked:
 
 def _check_kinds(discipline: object, arrivals: object) -> None:
     """Refuse what is no discipline and what are no arrivals."""
-    if not isinstance(discipline, Discipline):
+    if discipline is not None and not isinstance(discipline, Discipline):
         raise WorkloadError(
             f"discipline is {discipline!r}; it must be a discipline such as Fifo().",
             parameter="discipline",
@@ -411,8 +410,16 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
     UnstableError
         If :math:`\rho \ge 1`.
     WorkloadError
-        If ``tokens`` is not one allocation.
+        If ``tokens`` is not one allocation, or the service times are random.
     """
+    if not isinstance(workload.service, Affine):
+        raise WorkloadError(
+            "The simulation serves queries of a type for one time that their tokens tell, and this "
+            f"workload's service is {workload.service!r}, of which only the moments are known; "
+            "give it affine service times.",
+            parameter="service",
+            value=workload.service,
+        )
     ell = tokens_array(workload, tokens, single=True)
     mean = float(service_moments(workload, ell)[0]) / servers
     if workload.arrival_rate * mean >= 1:
