@@ -75,8 +75,8 @@ def one_number(parameter: str, value: float, *, least: float) -> float:
     return float(number)
 
 
-def check_count(name: str, value: int, *, least: int = 1) -> None:
-    """Refuse what is not a whole number, or is too small a one.
+def check_count(name: str, value: int, *, least: int = 1, most: int | None = None) -> None:
+    """Refuse what is not a whole number, or is too small or too large a one.
 
     Parameters
     ----------
@@ -86,6 +86,8 @@ def check_count(name: str, value: int, *, least: int = 1) -> None:
         Its value.
     least : int, optional
         The smallest value allowed.
+    most : int, optional
+        The largest.
 
     Raises
     ------
@@ -96,9 +98,10 @@ def check_count(name: str, value: int, *, least: int = 1) -> None:
         whole = operator.index(value)
     except TypeError:
         whole = least - 1
-    if whole < least:
+    if whole < least or (most is not None and whole > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most:,}"
         raise WorkloadError(
-            f"{name} must be a whole number of at least {least}; it is {value!r}.",
+            f"{name} must be a whole number {bounds}; it is {reprlib.repr(value)}.",
             parameter=name,
             value=value,
         )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import numpy as np
 import typer
+from numpy.typing import ArrayLike
 from typer.core import TyperGroup
 
 import thinkqueue as tq
@@ -243,15 +244,20 @@ def simulate(
     seed: Annotated[int, typer.Option(metavar="NUMBER", help="Of the random numbers.")] = 0,
     replications: Annotated[int, typer.Option(metavar="COUNT", help="Independent runs.")] = 1,
     servers: Annotated[
-        int, typer.Option(metavar="COUNT", help="Servers that share the stream.")
-    ] = 1,
+        int | None,
+        typer.Option(metavar="COUNT", help="Servers that share the stream, instead of the file's."),
+    ] = None,
     half_width: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop when the mean time is known to so much."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate a workload, first come first served, and print estimates with 95 % intervals."""
+    """Simulate a workload and print estimates with 95 % intervals.
+
+    A run that is too short for an interval says so, and where theory knows the exact value it
+    stands beside the estimate.
+    """
     workload = read_workload(file, arrival_rate, accuracy_weight)
     budgets = (
         tq.solve(workload, throw=False).tokens if tokens is None else _numbers(tokens, "--tokens")
@@ -266,16 +272,19 @@ def simulate(
         half_width=half_width,
         progress=not as_json and sys.stderr.isatty(),
     )
+    exact = _exact_times(workload, budgets, run)
     if as_json:
-        print_json(_simulation_facts(workload, run))
+        print_json(_simulation_facts(workload, run, exact))
     else:
-        _print_simulation(workload, run)
+        _print_simulation(workload, run, exact)
     if run.interrupted:
         _fail("interrupted: the estimates are of the queries until then.", INTERRUPTED)
-    if half_width is not None and run.mean_system_time.half_width > half_width:
+    if half_width is not None and not run.reached:
         _fail(
             f"--half-width asks for {half_width:g} s, and after {run.queries:,} queries it is "
-            f"{run.mean_system_time.half_width:.3g} s: allow more --jobs.",
+            f"{run.mean_system_time.half_width:.3g} s"
+            + (", and not to be trusted" if run.mean_system_time.too_short else "")
+            + ": allow more --jobs.",
             NOT_REACHED,
         )
 
@@ -592,16 +601,34 @@ def _print_uncertainty(facts: dict[str, Any]) -> None:
     )
 
 
-def _interval(estimate: tq.Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _interval(estimate: tq.Estimate, exact: float | None = None) -> dict[str, Any]:
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    known = {} if exact is None else {"exact": exact}
+    return ends | {"too_short": estimate.too_short} | known
 
 
-def _simulation_facts(workload: tq.Workload, run: tq.Simulation) -> dict[str, Any]:
+def _exact_times(
+    workload: tq.Workload, tokens: ArrayLike, run: tq.Simulation
+) -> dict[float | None, float]:
+    """Return the exact mean (None) and quantiles (by probability), where theory knows them."""
+    if run.server != tq.Fifo():
+        return {}
+    alone = workload.replace(server=run.server)
+    exact: dict[float | None, float] = {None: float(tq.mean_system_time(alone, tokens))}
+    for p in run.quantiles:
+        with suppress(tq.ThinkQueueError):
+            exact[p] = float(tq.system_time_quantile(alone, tokens, p))
+    return exact
+
+
+def _simulation_facts(
+    workload: tq.Workload, run: tq.Simulation, exact: dict[float | None, float]
+) -> dict[str, Any]:
     return {
-        "mean_system_time": _interval(run.mean_system_time),
+        "mean_system_time": _interval(run.mean_system_time, exact.get(None)),
         "mean_waiting_time": _interval(run.mean_waiting_time),
         "utilization": _interval(run.utilization),
-        "quantiles": {f"{p:g}": _interval(value) for p, value in run.quantiles.items()},
+        "quantiles": {f"{p:g}": _interval(one, exact.get(p)) for p, one in run.quantiles.items()},
         "tasks": [
             {"name": name, "mean_system_time": _interval(run.per_type.mean_system_time[k])}
             for k, name in enumerate(workload.names)
@@ -612,28 +639,33 @@ def _simulation_facts(workload: tq.Workload, run: tq.Simulation) -> dict[str, An
         "cycles": run.cycles,
         "seed": run.seed,
         "seconds": run.seconds,
+        "half_width_reached": run.reached,
         "interrupted": run.interrupted,
     }
 
 
-def _print_simulation(workload: tq.Workload, run: tq.Simulation) -> None:
-    rows = [
-        ("mean system time, s", run.mean_system_time),
-        ("mean waiting time, s", run.mean_waiting_time),
-        ("load", run.utilization),
-        *((f"{p:.0%} answered within, s", value) for p, value in run.quantiles.items()),
+def _print_simulation(
+    workload: tq.Workload, run: tq.Simulation, exact: dict[float | None, float]
+) -> None:
+    rows: list[tuple[str, tq.Estimate, float | None]] = [
+        ("mean system time, s", run.mean_system_time, exact.get(None)),
+        ("mean waiting time, s", run.mean_waiting_time, None),
+        ("load", run.utilization, None),
+        *((f"{p:.0%} answered within, s", one, exact.get(p)) for p, one in run.quantiles.items()),
         *(
-            (f"mean time of {name}, s", run.per_type.mean_system_time[k])
+            (f"mean time of {name}, s", run.per_type.mean_system_time[k], None)
             for k, name in enumerate(workload.names[:MOST_ROWS])
         ),
     ]
-    print_table(
-        ["", "estimate", "from", "to"],
-        [
-            [name, *(number(end, ",.4g") for end in (value.value, value.low, value.high))]
-            for name, value in rows
-        ],
-    )
+    short = any(one.too_short for _, one, _ in rows)
+    headings = ["", "estimate", "from", "to"]
+    headings += ["exact"] * bool(exact) + ["run too short"] * short
+    cells = []
+    for name, one, known in rows:
+        ends = [number(end, ",.4g") for end in (one.value, one.low, one.high)]
+        ends += ["" if known is None else number(known, ",.4g")] * bool(exact)
+        cells.append([name, *ends, *(["yes" if one.too_short else ""] * short)])
+    print_table(headings, cells)
     print_lines(
         "",
         f"{run.queries:,} queries in {run.seconds:.2f} s, {run.cycles:,} busy cycles; "

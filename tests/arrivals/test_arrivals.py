@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import thinkqueue as tq
 from thinkqueue.arrivals import (
@@ -67,6 +68,66 @@ def test_a_file_that_is_no_trace_is_refused_with_the_reason(tmp_path, text, said
         Trace.from_csv(file)
 
 
+def read(tmp_path, *times):
+    file = tmp_path / "times.csv"
+    file.write_text("\n".join(["time", *times]))
+    return Trace.from_csv(file).times
+
+
+def test_a_change_of_offset_is_no_change_of_time(tmp_path):
+    found = read(
+        tmp_path,
+        "2024-10-27T02:59:50+02:00",
+        "2024-10-27T02:00:00.25+01:00",
+        "2024-10-27 01:00:10.5Z",
+        "2024-10-26 20:00:20.75 -0500",
+        "2024-10-27 01:00:30",
+    )
+    np.testing.assert_allclose(found, [0.0, 10.25, 20.5, 30.75, 40.0], atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_moments_since_1970_are_read_in_their_unit(tmp_path, unit):
+    whole = 1_700_000_000 * unit
+    found = read(tmp_path, str(whole), str(whole + 2 * unit), str(whole + 7 * unit))
+    np.testing.assert_array_equal(found, [0.0, 2.0, 7.0])
+    if unit > 1:
+        np.testing.assert_allclose(
+            read(tmp_path, str(whole), str(whole + 1), str(whole + unit)),
+            [0.0, 1 / unit, 1.0],
+            rtol=1e-6,
+        )
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (["2023-11-16 18:17:00.5e3", "2023-11-16 18:17:01", "2023-11-16 18:17:02"], "00.5e3'"),
+        (["2023-11-16 18:17:00", "5", "7"], "dates and numbers"),
+        (["1", "inf", "3"], "'inf' is neither a finite"),
+        (["2023-13-16 18:17:00", "1", "2"], "neither"),
+        (["9" * 400, "1", "2"], "neither"),
+    ],
+)
+def test_what_is_no_time_is_refused(tmp_path, times, said):
+    with pytest.raises(tq.WorkloadError, match=said) as caught:
+        read(tmp_path, *times)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path):
+    file = tmp_path / "latin.csv"
+    file.write_bytes("time,où\n1,é\n2,é\n3,é\n".encode("latin-1"))
+    with pytest.raises(tq.WorkloadError, match=r"latin\.csv: this is not a text file in UTF-8"):
+        Trace.from_csv(file)
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0, float("nan"), float("inf"), 1e-300, "fast"])
+def test_a_rate_that_no_stream_has_is_refused(rate):
+    with pytest.raises(tq.WorkloadError, match="arrival_rate"):
+        poisson_trace(n=100).at_rate(rate)
+
+
 @settings(deadline=None)
 @given(
     times=st.lists(st.floats(0, 1e6), min_size=3, max_size=30, unique=True),
@@ -126,12 +187,19 @@ def test_a_fit_reproduces_mean_variation_and_dispersion():
     np.testing.assert_allclose(
         model.dispersion(statistics.windows), statistics.dispersion, rtol=0.2
     )
-    # negative control: with a single rate nothing of this can be reproduced
-    plain = MarkovModulated((1.0,), (1.0,), (1.0,), (1.0,))
-    assert plain.cv < statistics.cv / 2
+    # negative control: what was fitted to another stream reproduces nothing of this
+    other = fit_markov_modulated(arrival_statistics(poisson_trace()), sources=1)
+    assert abs(other.cv / statistics.cv - 1) > 0.5
 
 
 def test_samples_depend_on_the_seed_alone():
     np.testing.assert_array_equal(BURSTY.sample(100, 3), BURSTY.sample(100, 3))
     assert not np.array_equal(BURSTY.sample(100, 3), BURSTY.sample(100, 4))
     assert BURSTY.sample(7, 0).shape == (7,)
+
+
+def test_a_sample_begins_in_the_stationary_state():
+    # so slow that three gaps see one state only: high with probability 1/5, low with 4/5
+    slow = MarkovModulated(high=(4.8,), low=(0.05,), up=(1e-7,), down=(4e-7,))
+    high = sum(slow.sample(3, seed).mean() < 2.0 for seed in range(400))
+    assert stats.binomtest(high, 400, 0.2).pvalue > 1e-3

@@ -10,6 +10,7 @@ from thinkqueue.arrivals import (
     Trace,
     corrected_waiting_time,
     fitted_variability,
+    queue,
     solve_corrected,
 )
 from workloads import QWEN, plain_workloads
@@ -47,7 +48,6 @@ def test_waiting_times_are_lindleys(bursty):
 
 
 def test_the_slope_is_the_finite_difference_and_lies_below_the_function(bursty):
-    service = float(tq.service_moments(WORKLOAD, BEST.tokens)[0])
     drawn = np.bincount(bursty.kinds.ravel(), minlength=5) / bursty.kinds.size
     _, slope = bursty.waiting(BEST.tokens)
     waiting_slope = slope - drawn * WORKLOAD.time_per_token
@@ -62,7 +62,6 @@ def test_the_slope_is_the_finite_difference_and_lies_below_the_function(bursty):
         other = np.clip(BEST.tokens + rng.normal(0, 1000, 5), 0, None)
         tangent = here + waiting_slope @ (other - BEST.tokens)
         assert bursty.waiting(other)[0].mean() >= tangent - 1e-9
-    assert service > 0
 
 
 def test_the_budgets_found_on_a_record_are_certified_and_beat_all_others(bursty):
@@ -98,6 +97,42 @@ def test_the_corrected_optimum_is_certified_for_every_variability(variability):
     best = solve_corrected(WORKLOAD, variability)
     assert -1e-9 < best.gap < 1e-6
     assert float(tq.utilization(WORKLOAD, best.tokens)) < 1
+
+
+@pytest.mark.parametrize("variability", [0.0, 0.5, 4.0, 170.0])
+def test_the_corrected_formula_and_its_optimum(variability):
+    m, second = (float(moment) for moment in tq.service_moments(WORKLOAD, BEST.tokens))
+    rate = WORKLOAD.arrival_rate
+    exact = rate * (second + (variability - 1) * m**2) / (2 * (1 - rate * m))
+    said = corrected_waiting_time(WORKLOAD, BEST.tokens, variability)
+    assert said == pytest.approx(exact, rel=1e-12)
+
+    def worth(tokens):
+        wait = corrected_waiting_time(WORKLOAD, tokens, variability)
+        time = float(tq.service_moments(WORKLOAD, tokens)[0]) + wait
+        return WORKLOAD.accuracy_weight * float(tq.mean_accuracy(WORKLOAD, tokens)) - time
+
+    best = solve_corrected(WORKLOAD, variability)
+    assert best.objective == pytest.approx(worth(best.tokens), rel=1e-12)
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        other = best.tokens * rng.lognormal(0, 0.02, 5)
+        assert worth(other) <= best.objective + best.gap + 1e-9
+
+
+def test_the_slope_that_plans_is_that_of_the_mean_time_also_where_types_are_not_the_shares(
+    monkeypatch,
+):
+    records = Records.draw(WORKLOAD, BURSTY, seed=11, replications=1, jobs=60)
+    drawn = np.bincount(records.kinds.ravel(), minlength=5) / records.kinds.size
+    assert abs(drawn - WORKLOAD.share).max() > 0.03
+    monkeypatch.setattr(queue, "maximise", lambda workload, time, start: time)
+    time = records.solve()
+    value, slope = time(BEST.tokens)
+    assert value == pytest.approx(records.mean_system_time(BEST.tokens), rel=1e-12)
+    for k, step in enumerate(1e-4 * np.eye(5)):
+        up, down = (records.mean_system_time(BEST.tokens + sign * step) for sign in (1, -1))
+        assert slope[k] == pytest.approx((up - down) / 2e-4, rel=1e-5)
 
 
 def test_the_correction_recovers_most_of_what_burstiness_costs(bursty):

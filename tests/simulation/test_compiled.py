@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def test_simulation_without_numba_says_what_to_install():
     program = """
@@ -26,3 +28,42 @@ else:
 def test_a_plain_import_does_not_load_the_compiler():
     program = "import sys, thinkqueue; sys.exit('numba' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+CALLEE = """
+from thinkqueue.simulation.compiled import compiled
+@compiled
+def f(x):
+    return x + {}
+"""
+
+CALLER = """
+from callee import f
+from thinkqueue.simulation.compiled import compiled
+@compiled
+def g(x):
+    return 10 * f(x)
+"""
+
+
+@pytest.mark.slow
+def test_the_cache_notices_an_edited_kernel_that_another_file_takes_in(tmp_path):
+    (tmp_path / "caller.py").write_text(CALLER)
+    program = """
+from pathlib import Path
+from thinkqueue.simulation import compiled
+compiled.KERNELS = compiled.fingerprint(Path("."))
+import caller
+print(caller.g(1), sum(caller.g.stats.cache_hits.values()))
+"""
+
+    def told():
+        asked = [sys.executable, "-c", program]
+        done = subprocess.run(asked, check=True, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout.split()
+
+    (tmp_path / "callee.py").write_text(CALLEE.format(1))
+    assert told() == ["20", "0"]
+    assert told() == ["20", "1"]
+    (tmp_path / "callee.py").write_text(CALLEE.format(2))
+    assert told() == ["30", "0"]

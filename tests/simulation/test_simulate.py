@@ -1,18 +1,29 @@
 """The simulation against theory, against other simulators, and against a theory that is wrong."""
 
 import importlib
+import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import thinkqueue as tq
+from thinkqueue.arrivals import MarkovModulated, Records, Trace
+from thinkqueue.simulation.alias import alias_table
+from thinkqueue.simulation.lindley import Lindley
+from thinkqueue.simulation.measures import BATCHES
+from thinkqueue.simulation.queries import queries_of
+from thinkqueue.simulation.replication import Cut, Replication
+from thinkqueue.simulation.rows import ROWS
+from thinkqueue.simulation.sketch import COARSE_BINS
+from thinkqueue.simulation.tally import empty_tally
 from workloads import QWEN
 
 door = importlib.import_module("thinkqueue.simulation.simulate")
 
 WORKLOAD = tq.Workload.from_toml(QWEN)
 TOKENS = tq.solve(WORKLOAD).tokens
+BURSTY = MarkovModulated(high=(4.8,), low=(0.05,), up=(0.02,), down=(0.08,))
 MEAN, SQUARE = (float(moment) for moment in tq.service_moments(WORKLOAD, TOKENS))
 
 
@@ -135,8 +146,11 @@ def test_the_run_stops_when_the_interval_is_narrow_enough():
     run = tq.simulate(WORKLOAD, TOKENS, jobs=10_000_000, seed=2, half_width=2.0)
     assert run.mean_system_time.half_width <= 2.0
     assert 2048 <= run.queries < 1_000_000
+    assert run.reached
     capped = tq.simulate(WORKLOAD, TOKENS, jobs=4096, seed=2, half_width=1e-6)
     assert 4096 <= capped.queries < 4700
+    assert not capped.reached
+    assert tq.simulate(WORKLOAD, TOKENS, jobs=100, seed=2).reached
 
 
 def test_an_interruption_returns_what_was_gathered(monkeypatch):
@@ -158,20 +172,81 @@ def test_an_interruption_returns_what_was_gathered(monkeypatch):
         tq.simulate(WORKLOAD, TOKENS, jobs=1000, seed=2)
 
 
-def test_memory_does_not_grow_with_the_run():
-    import pickle
-
-    from thinkqueue.simulation.replication import Replication, Source
-    from thinkqueue.simulation.streams import spawn_states
-
-    service = np.asarray(tq.service_time(WORKLOAD, TOKENS))
-    source = Source.of(
-        WORKLOAD.share, service, np.full(5, np.inf), WORKLOAD.arrival_rate, tq.Fifo(), 1
+def replication(cut=Cut.CYCLES, workload=WORKLOAD, seed=1):
+    service = np.asarray(tq.service_time(workload, TOKENS))
+    child = np.random.SeedSequence(seed).spawn(1)[0]
+    return Replication(
+        queries_of(alias_table(workload.share), workload.arrival_rate, None, 1, child),
+        Lindley(service),
+        cut,
+        empty_tally(np.full(service.size, np.inf), cut.least, cut is Cut.BATCHES),
     )
-    run = Replication(source, spawn_states(1, 1)[0], 64)
+
+
+def test_memory_does_not_grow_with_the_run():
+    run = replication()
     sizes = [len(pickle.dumps(run.advance(jobs))) for jobs in (100_000, 1_000_000, 10_000_000)]
-    # between 32 and 63 batches are kept, each with the bins that it has filled
-    assert sizes[2] < 2.5 * sizes[0]
+    assert sizes[2] == pytest.approx(sizes[0], rel=1e-3)
+
+
+def test_a_run_in_pieces_and_by_mail_is_the_same_run():
+    whole, pieces = replication().advance(100_000), replication()
+    for jobs in (1, 77, 40_000, 100_000):
+        pieces = pickle.loads(pickle.dumps(pieces.advance(jobs)))
+    for one, other in zip(whole.tally, pieces.tally):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_lose_nothing_when_they_are_joined():
+    run = replication(workload=at_load(0.8)).advance(300_000)
+    run.finish()
+    tally, queries = run.tally, run.served
+    assert ROWS // 2 <= run.rows < ROWS
+    assert tally.sums[:, 0].sum() == tally.of_type[..., 0].sum() == queries
+    assert tally.system.sum() == tally.waiting.sum() == queries
+    for rows, whole in ((tally.system_rows, tally.system), (tally.waiting_rows, tally.waiting)):
+        np.testing.assert_array_equal(rows.sum(0), whole.reshape(COARSE_BINS, -1).sum(1))
+        np.testing.assert_array_equal(rows.sum(1), tally.sums[:, 0])
+    assert not tally.sums[run.rows :].any()
+
+
+def test_a_run_that_goes_on_to_the_end_of_its_cycle_is_unbiased():
+    # Wald: over whole cycles the sum of T - E[T] has mean zero, however the number of queries
+    # came about; a run that stops in the middle of a cycle has seen too few long waits
+    workload = at_load(0.8)
+    exact = float(tq.mean_system_time(workload, TOKENS))
+
+    def excess(finish):
+        sums = []
+        for seed in range(3000):
+            run = replication(workload=workload, seed=seed).advance(30)
+            if finish:
+                run.finish()
+            n, waiting, busy = run.tally.sums[:, :3].sum(0)
+            sums.append(waiting + busy - n * exact)
+        return np.mean(sums) / (np.std(sums) / np.sqrt(len(sums)))
+
+    assert abs(excess(finish=True)) < 3.5
+    assert excess(finish=False) < -10
+
+
+def test_the_door_finishes_the_cycle():
+    run = tq.simulate(at_load(0.8), TOKENS, jobs=30, seed=5)
+    alone = replication(workload=at_load(0.8), seed=5).advance(30)
+    assert alone.tally.sums[alone.rows, 0] > 0
+    alone.finish()
+    assert run.queries == alone.served > 30
+    assert run.mean_waiting_time.value == alone.tally.sums[:, 1].sum() / alone.served
+
+
+def test_batch_means_leave_out_the_warm_up_and_nothing_else():
+    run = tq.simulate(WORKLOAD, TOKENS, jobs=50_000, seed=3, method="batch means")
+    same = replication(seed=3).advance(50_000)
+    same.finish()
+    begins = np.linspace(0, same.rows, BATCHES + 1).astype(int)
+    n, waiting = same.tally.sums[begins[1] : same.rows, :2].sum(0)
+    assert run.mean_waiting_time.value == pytest.approx(waiting / n, rel=1e-12)
+    assert run.cross_check == tq.simulate(WORKLOAD, TOKENS, jobs=50_000, seed=3).mean_system_time
 
 
 def test_deadlines_and_progress(capsys):
@@ -207,6 +282,11 @@ def test_very_many_types_need_no_object_each():
         ({"method": "batches"}, "method is 'batches'"),
         ({"seed": -1}, "seed"),
         ({"seed": "luck"}, "seed"),
+        ({"arrivals": "soon"}, "arrivals is 'soon'"),
+        ({"arrivals": BURSTY, "method": "regenerative cycles"}, "not independent"),
+        ({"jobs": 10**20}, "jobs"),
+        ({"replications": 10**9}, "replications"),
+        ({"servers": 10**30}, "servers"),
         ({"half_width": -0.1}, "half_width"),
         ({"half_width": float("nan")}, "half_width"),
         ({"discipline": "fifo"}, r"discipline is 'fifo'.*Fifo\(\)"),
@@ -230,3 +310,59 @@ def test_an_unstable_queue_is_refused():
         tq.simulate(at_load(1.01), TOKENS, jobs=100, seed=1)
     assert caught.value.utilization == pytest.approx(1.01)
     tq.simulate(at_load(1.01), TOKENS, jobs=100, seed=1, servers=2)
+
+
+def test_given_arrivals_are_those_of_the_records():
+    trace = Trace.of(np.cumsum(BURSTY.sample(3000, 7)))
+    for arrivals in (BURSTY, trace):
+        asked = {"seed": 4, "replications": 6, "jobs": 3000}
+        run = tq.simulate(WORKLOAD, TOKENS, arrivals=arrivals, **asked)
+        records = Records.draw(WORKLOAD, arrivals, **asked)
+        there = records.mean_waiting_time(TOKENS)
+        assert run.method == "replications"
+        assert run.queries == 6 * 3000
+        for end in ("value", "low", "high"):
+            here = getattr(run.mean_waiting_time, end)
+            assert here == pytest.approx(getattr(there, end), rel=1e-9)
+        # the same arrivals through another engine: everybody is served in the end
+        shared = tq.simulate(
+            WORKLOAD, TOKENS, arrivals=arrivals, **asked, discipline=tq.ProcessorSharing()
+        )
+        np.testing.assert_array_equal(shared.per_type.queries, run.per_type.queries)
+
+
+def test_a_trace_has_as_many_queries_as_it_has():
+    trace = Trace.of(np.cumsum(BURSTY.sample(500, 7)))
+    long = tq.simulate(WORKLOAD, TOKENS, arrivals=trace, jobs=10**6, seed=1)
+    short = tq.simulate(WORKLOAD, TOKENS, arrivals=trace, jobs=100, seed=1)
+    assert (long.queries, short.queries) == (500, 100)
+    assert long.method == "batch means"
+
+
+def test_very_many_servers_keep_nobody_waiting():
+    run = tq.simulate(WORKLOAD, TOKENS, jobs=20_000, seed=1, servers=99999999999)
+    assert run.mean_waiting_time.value == 0.0
+
+
+def test_the_server_is_the_workloads_unless_another_is_named():
+    shortest = WORKLOAD.replace(server=tq.ShortestFirst(servers=2))
+    asked = {"jobs": 3000, "seed": 1}
+    own = tq.simulate(shortest, TOKENS, **asked)
+    named = tq.simulate(WORKLOAD, TOKENS, **asked, discipline=tq.ShortestFirst(), servers=2)
+    assert own.server == named.server == tq.ShortestFirst(servers=2)
+    assert own.mean_system_time == named.mean_system_time
+    assert tq.simulate(shortest, TOKENS, **asked, servers=3).server == tq.ShortestFirst(servers=3)
+    with pytest.raises(tq.WorkloadError, match="one server only"):
+        tq.simulate_difference(shortest, TOKENS, TOKENS, **asked)
+    with pytest.raises(tq.WorkloadError, match="one server only"):
+        Records.draw(shortest, BURSTY, seed=1)
+
+
+def test_service_times_of_which_only_moments_are_known_are_refused():
+    class Random:
+        def mean(self, tokens):
+            return np.ones_like(tokens)
+
+    workload = WORKLOAD.replace(service=Random(), base_time=None, time_per_token=None)
+    with pytest.raises(tq.WorkloadError, match="only the moments are known"):
+        tq.simulate(workload, TOKENS, jobs=10, seed=1)

@@ -99,31 +99,47 @@ class MarkovModulated:
             Of the random generator.
         """
         rng = np.random.default_rng(seed)
-        times = [
-            self._source_times(i, 1.2 * arrivals / self.rate, rng) for i in range(len(self.high))
-        ]
-        merged = np.sort(np.concatenate(times))
-        while merged.size <= arrivals:
-            start = merged[-1] if merged.size else 0.0
-            more = [
-                self._source_times(i, 0.5 * arrivals / self.rate, rng)
-                for i in range(len(self.high))
-            ]
-            merged = np.concatenate([merged, start + np.sort(np.concatenate(more))])
-        return np.diff(merged[: arrivals + 1])
+        is_high = [rng.random() < up / (up + down) for up, down in zip(self.up, self.down)]
+        window = 1.2 * arrivals / self.rate
+        parts: list[Array] = []
+        while sum(part.size for part in parts) <= arrivals:
+            start = window * len(parts)
+            found = [self._window(i, window, high, rng) for i, high in enumerate(is_high)]
+            parts.append(start + np.sort(np.concatenate([times for times, _ in found])))
+            is_high = [high for _, high in found]
+        return np.diff(np.concatenate(parts)[: arrivals + 1])
 
-    def _source_times(self, i: int, horizon: float, rng: np.random.Generator) -> Array:
-        """Return the arrival times of one source, which starts in its stationary state."""
-        up, down = self.up[i], self.down[i]
-        visits = int(horizon * 2 * up * down / (up + down) * 1.3) + 50
-        start_high = rng.random() < up / (up + down)
-        is_high = (np.arange(visits) % 2 == 0) == start_high
-        stay = rng.exponential(1.0, visits) / np.where(is_high, down, up)
-        ends = np.cumsum(stay)
-        stay = np.diff(np.minimum(ends, horizon), prepend=0.0)
+    def gaps_at(self, arrival_rate: float, jobs: int, seed: np.random.SeedSequence) -> Array:
+        """Return the time from each arrival to the next, in s.
+
+        Parameters
+        ----------
+        arrival_rate : float
+            The rate to bring the stream to, in 1/s.
+        jobs : int
+            How many arrivals.
+        seed : SeedSequence
+            Of the random generator.
+        """
+        return self.sample(jobs, seed) / (arrival_rate * self.rate)
+
+    def _window(
+        self, i: int, window: float, starts_high: bool, rng: np.random.Generator
+    ) -> tuple[Array, bool]:
+        """Return the arrivals of one source in a window, and the state in which it leaves it."""
+        leave = np.array([self.down[i], self.up[i]] if starts_high else [self.up[i], self.down[i]])
+        visits = int(window * 2 / (1 / leave).sum() * 1.3) + 50
+        ends = np.zeros(0)
+        while not ends.size or ends[-1] < window:
+            # an even number of visits, so that every batch begins in the state of the first one
+            stay = (rng.exponential(1.0, (visits, 2)) / leave).ravel()
+            ends = np.append(ends, (ends[-1] if ends.size else 0.0) + np.cumsum(stay))
+        is_high = (np.arange(ends.size) % 2 == 0) == starts_high
+        begins = np.concatenate([[0.0], ends[:-1]])
+        stay = np.maximum(np.minimum(ends, window) - begins, 0.0)
         counts = rng.poisson(stay * np.where(is_high, self.high[i], self.low[i]))
-        begins = np.repeat(ends - np.diff(ends, prepend=0.0), counts)
-        return np.asarray(begins + rng.random(counts.sum()) * np.repeat(stay, counts))
+        times = np.repeat(begins, counts) + rng.random(counts.sum()) * np.repeat(stay, counts)
+        return times, bool(is_high[np.searchsorted(ends, window)])
 
 
 def fit_markov_modulated(

@@ -14,7 +14,7 @@ from thinkqueue.arrays import Array, Index
 from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.checks import check_count
-from thinkqueue.delay import mean_waiting_time, service_moments, service_time
+from thinkqueue.delay import mean_waiting_time, only_fifo, service_moments, service_time
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_levels
@@ -52,7 +52,7 @@ class Records:
         replications: int = 20,
         jobs: int = 10_000,
     ) -> Records:
-        """Set arrivals to the rate of a workload and draw the types of the queries.
+        """Draw what :func:`thinkqueue.simulate` draws for the same seed and arrivals.
 
         Parameters
         ----------
@@ -66,27 +66,22 @@ class Records:
         replications : int, optional
             How many records.
         jobs : int, optional
-            How many queries a record has, where a model makes them.
+            How many queries a record has, or as many as the trace has.
         """
+        only_fifo(workload, "The queue on given arrivals")
         check_count("replications", replications)
         check_count("jobs", jobs)
         check_count("seed", seed, least=0)
-        children = np.random.SeedSequence(seed).spawn(replications)
-        if isinstance(arrivals, Trace):
-            gaps = np.append(arrivals.at_rate(workload.arrival_rate).gaps, 0.0)[None, :]
-        else:
-            scale = 1 / (workload.arrival_rate * arrivals.rate)
-            gaps = scale * np.stack([arrivals.sample(jobs, child) for child in children])
-        cuts = np.cumsum(workload.share)[:-1]
-        kinds = np.stack(
-            [
-                np.searchsorted(
-                    cuts, np.random.default_rng(child.spawn(1)[0]).random(gaps.shape[1])
-                )
-                for child in children
-            ]
-        )
-        return cls(workload, np.ascontiguousarray(gaps), kinds.astype(np.int64))
+        from thinkqueue.simulation.alias import alias_table
+        from thinkqueue.simulation.queries import queries_of
+
+        table = alias_table(np.ascontiguousarray(workload.share))
+        records = [
+            queries_of(table, workload.arrival_rate, arrivals, jobs, child).all()
+            for child in np.random.SeedSequence(seed).spawn(replications)
+        ]
+        kinds, gaps = (np.stack(part) for part in zip(*records, strict=True))
+        return cls(workload, gaps[:1] if isinstance(arrivals, Trace) else gaps, kinds)
 
     def waiting(self, tokens: ArrayLike) -> tuple[Array, Array]:
         """Return the mean waiting time of each record and the slope of the mean system time.
@@ -103,10 +98,10 @@ class Records:
         slope : ndarray, (N,)
             In s per token.
         """
-        from thinkqueue.arrivals.paths import waiting_and_slope
+        from thinkqueue.simulation.lindley import waiting_and_slope
 
         service = np.ascontiguousarray(service_time(self.workload, tokens))
-        waiting, slope = waiting_and_slope(self.gaps, self.kinds, service)
+        waiting, slope = waiting_and_slope(self.kinds, self.gaps, service)
         return waiting, slope * self.workload.time_per_token
 
     def mean_waiting_time(self, tokens: ArrayLike, *, level: float = 0.95) -> Estimate:
@@ -153,8 +148,9 @@ class Records:
     def solve(self, *, start: ArrayLike | None = None) -> Budgets:
         r"""Find the budgets that are best on these records.
 
-        The mean system time of fixed records is convex in the tokens (``paths.py``), so there is
-        one optimal value, and the tangent bound of the Poisson queue certifies it here as well.
+        The mean system time of fixed records is convex in the tokens (``simulation/lindley.py``),
+        so there is one optimal value, and the tangent bound of the Poisson queue certifies it here
+        as well.
 
         Parameters
         ----------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import datetime
 import os
+import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
+from thinkqueue.checks import LARGEST, SMALLEST, one_number
 from thinkqueue.errors import WorkloadError
 
 TIME_COLUMNS = ("TIMESTAMP", "timestamp", "time", "arrival_time")
@@ -65,9 +68,10 @@ class Trace:
         """Read a trace from a CSV file with a header.
 
         One column holds the time of each arrival: seconds as a number, or a date and time such as
-        ``2023-11-16 18:17:03.9799600`` (any number of decimals). Other columns are not looked at,
-        so the Azure LLM inference traces (``TIMESTAMP, ContextTokens, GeneratedTokens``) can be
-        read as they are.
+        ``2023-11-16 18:17:03.9799600+01:00`` (any number of decimals; without an offset it is UTC).
+        Numbers beyond 10¹¹ are moments since 1970 in milli-, micro- or nanoseconds, by their
+        size. Other columns are not looked at, so the Azure LLM inference traces (``TIMESTAMP,
+        ContextTokens, GeneratedTokens``) can be read as they are.
 
         Parameters
         ----------
@@ -80,9 +84,26 @@ class Trace:
         Raises
         ------
         WorkloadError
-            If there is no such column, or a time cannot be read: the message names the line.
+            If there is no such column, or a time cannot be read: the message names the line; if
+            some times are numbers and others dates; if the file is not text in UTF-8.
         """
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        try:
+            return cls._read(Path(path), column)
+        except UnicodeDecodeError as error:
+            raise WorkloadError(
+                f"{path}: this is not a text file in UTF-8 (byte {error.start} is not); save the "
+                "trace as CSV in UTF-8.",
+                parameter="path",
+                value=str(path),
+            ) from None
+        except csv.Error as error:
+            raise WorkloadError(
+                f"{path}: this is not a CSV file ({error}).", parameter="path", value=str(path)
+            ) from None
+
+    @classmethod
+    def _read(cls, path: Path, column: str | None) -> Trace:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             known = [name.strip() for name in rows.fieldnames or []]
             wanted = (column,) if column is not None else TIME_COLUMNS
@@ -94,8 +115,17 @@ class Trace:
                     value=column,
                 )
             field = (rows.fieldnames or [])[known.index(found)]
-            times = [_seconds(row[field], f"{path}, line {rows.line_num}") for row in rows]
-        return cls.of(times, Path(path).stem)
+            moments = [_moment(row[field], f"{path}, line {rows.line_num}") for row in rows]
+        kinds = {kind for kind, _, _ in moments}
+        if len(kinds) > 1:
+            raise WorkloadError(
+                f"{path}: the times are {' and '.join(sorted(kinds))}; they must all be alike.",
+                parameter="time",
+                value=sorted(kinds),
+            )
+        # whole seconds and decimals apart: a moment since 1970 has no room for both
+        first = min((whole for _, whole, _ in moments), default=0)
+        return cls.of([whole - first + part for _, whole, part in moments], path.stem)
 
     @property
     def gaps(self) -> Array:
@@ -114,29 +144,69 @@ class Trace:
         ----------
         arrival_rate : float
             In 1/s.
+
+        Raises
+        ------
+        WorkloadError
+            If it is not a positive, finite number.
         """
-        times = self.times * (self.arrival_rate / arrival_rate)
+        rate = one_number("arrival_rate", arrival_rate, least=SMALLEST)
+        if rate > LARGEST:
+            raise WorkloadError(
+                f"arrival_rate is {arrival_rate!r}; it must be at most {LARGEST:g}.",
+                parameter="arrival_rate",
+                value=arrival_rate,
+            )
+        times = self.times * (self.arrival_rate / rate)
         times.setflags(write=False)
         return Trace(times, self.name)
 
+    def gaps_at(self, arrival_rate: float, jobs: int, seed: np.random.SeedSequence) -> Array:
+        """Return the time from each arrival to the next, in s; nothing comes after the last.
 
-def _seconds(text: str | None, where: str) -> float:
-    """Read a number of seconds, or a date and time."""
+        Parameters
+        ----------
+        arrival_rate : float
+            The rate to bring the stream to, in 1/s.
+        jobs : int
+            How many arrivals at most.
+        seed : SeedSequence
+            Not used: a record is what it is.
+        """
+        return np.append(self.at_rate(arrival_rate).gaps, 0.0)[:jobs]
+
+
+UNITS = {1e17: 10**9, 1e14: 10**6, 1e11: 10**3}
+"""Beyond each of these a number counts units of which so many are a second, since 1970.
+
+In seconds 10¹¹ is the year 5138, in milliseconds it is March 1973.
+"""
+
+DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)?"
+)
+_NUMBER, _DATE = "numbers", "dates"
+
+
+def _moment(text: str | None, where: str) -> tuple[str, int, float]:
+    """Read a time: of which kind it is, whole seconds, and the part of a second beyond them."""
     value = (text or "").strip()
+    date = DATE.fullmatch(value)
     try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        whole, _, decimals = value.partition(".")
-        digits = decimals.rstrip("Z")
-        moment = datetime.datetime.fromisoformat(whole.rstrip("Z"))
-        fraction = float(f"0.{digits}") if digits else 0.0
-    except ValueError:
+        if date is not None:
+            day, decimals, offset = date.groups()
+            zone = "+00:00" if offset is None else offset.upper().replace("Z", "+00:00")
+            moment = datetime.datetime.fromisoformat(day + zone)
+            return _DATE, int(moment.timestamp()), float(f"0.{decimals or 0}")
+        number = float(value)
+        unit = next((per for beyond, per in UNITS.items() if number > beyond), 1)
+        # a whole number of nanoseconds since 1970 is more than a float holds
+        exact = int(value) if value.isdecimal() and len(value) < 30 else number
+        return _NUMBER, int(exact // unit), float(exact % unit / unit)
+    except (ValueError, OverflowError):
         raise WorkloadError(
-            f"{where}: {value!r} is neither a number of seconds nor a date and time like "
-            "2023-11-16 18:17:03.98.",
+            f"{where}: {reprlib.repr(value)} is neither a finite number of seconds nor a date and "
+            "time like 2023-11-16 18:17:03.98+01:00.",
             parameter="time",
             value=value,
         ) from None
-    return moment.replace(tzinfo=datetime.UTC).timestamp() + fraction

@@ -1,8 +1,8 @@
 """The queue, simulated: every estimate with an interval, every run repeatable bit for bit."""
 
 from thinkqueue.simulation.difference import Difference, simulate_difference
-from thinkqueue.simulation.estimates import Estimate, Estimates
-from thinkqueue.simulation.simulate import PerType, Simulation, simulate
+from thinkqueue.simulation.estimates import Estimate, Estimates, PerType
+from thinkqueue.simulation.simulate import Simulation, simulate
 
 __all__ = [
     "Difference",

@@ -7,32 +7,40 @@ guesses the comparison right almost always.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import fraction, next_bits
 
 FEWEST_COLUMNS = 256
 
 
+class AliasTable(NamedTuple):
+    """Columns of equal probability, each shared by at most two types.
+
+    Attributes
+    ----------
+    keep : ndarray, (K,)
+        The probability with which a column yields its first type; K is a power of two.
+    first, other : ndarray of int64, (K,)
+        The two types of a column.
+    """
+
+    keep: Array
+    first: Index
+    other: Index
+
+
 @compiled
-def alias_table(share: Array) -> tuple[Array, Index, Index]:
-    """Return the table that :func:`draw` reads, in O(N).
+def alias_table(share: Array) -> AliasTable:
+    """Return the table that :func:`types_of` reads, in O(N).
 
     Parameters
     ----------
     share : ndarray, (N,)
         Probabilities.
-
-    Returns
-    -------
-    keep : ndarray, (K,)
-        The probability with which a column yields its first type; K is a power of two.
-    first, other : ndarray of int64, (K,)
-        The two types of a column.
     """
     types = share.size
     columns = FEWEST_COLUMNS
@@ -75,15 +83,25 @@ def alias_table(share: Array) -> tuple[Array, Index, Index]:
         k = small[place]
         if rest[k] < 0.5:
             keep[filled + k], other[filled + k] = 0.0, np.argmax(share)
-    return keep, first, other
+    return AliasTable(keep, first, other)
 
 
 @compiled
-def draw(words: Any, keep: Array, first: Index, other: Index) -> Any:
-    """Return a type, drawn with the probabilities of the table, and the state after 64 bits."""
-    bits, words = next_bits(words)
-    column = bits & np.uint64(keep.size - 1)
-    k = first[column]
-    if fraction(bits) >= keep[column]:
-        k = other[column]
-    return k, words
+def types_of(uniform: Array, table: AliasTable, kinds: Index) -> None:
+    """Turn uniform numbers into types with the probabilities of the table.
+
+    Parameters
+    ----------
+    uniform : ndarray, (n,)
+        In [0, 1).
+    table : AliasTable
+        Of the shares.
+    kinds : ndarray of int64, (n,)
+        Where the types go.
+    """
+    for i in range(uniform.size):
+        place = uniform[i] * table.keep.size
+        column = int(place)
+        # what is left of the number within its column is uniform again
+        split = place - column >= table.keep[column]
+        kinds[i] = table.other[column] if split else table.first[column]

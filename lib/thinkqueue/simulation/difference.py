@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.checks import check_count
+from thinkqueue.delay import only_fifo
 from thinkqueue.objective import mean_accuracy
-from thinkqueue.simulation.estimates import Blocks, Estimate
+from thinkqueue.simulation.estimates import Estimate, ratio
 from thinkqueue.simulation.simulate import check_levels, one_allocation, progress_bar
 from thinkqueue.workload import Workload
 
@@ -68,7 +69,7 @@ def simulate_difference(
     tokens_a, tokens_b : array_like, (N,)
         Two allocations.
     jobs : int
-        How many queries each queue serves, and a few more to the end of the block.
+        How many queries each queue serves, and a few more to the end of the cycle.
     seed : int
         Of a ``numpy.random.SeedSequence``.
     level : float, optional
@@ -96,47 +97,26 @@ def simulate_difference(
     check_count("jobs", jobs)
     check_count("seed", seed, least=0)
     check_levels(level)
+    only_fifo(workload, "The difference of two allocations under the same arrivals")
     service_a = one_allocation(workload, tokens_a)
     service_b = one_allocation(workload, tokens_b)
     from thinkqueue.simulation import paired
     from thinkqueue.simulation.alias import alias_table
-    from thinkqueue.simulation.replication import CHUNK
-    from thinkqueue.simulation.streams import spawn_states
+    from thinkqueue.simulation.queries import queries_of
+    from thinkqueue.simulation.replication import Cut, Replication
+    from thinkqueue.simulation.rows import QUERIES
 
-    (stream,) = spawn_states(seed, 1)
     table = alias_table(np.ascontiguousarray(workload.share))
-    waits, open_ = np.zeros(3), np.zeros(paired.SUMS)
-    blocks, sums = np.zeros(1, np.int64), np.zeros(paired.SUMS)
-    products = np.zeros((paired.SUMS, paired.SUMS))
-    cubes = np.zeros((paired.SUMS, paired.SUMS, paired.SUMS))
-    served, finished = 0, False
+    (child,) = np.random.SeedSequence(seed).spawn(1)
+    queries = queries_of(table, workload.arrival_rate, None, jobs, child)
+    engine = paired.Paired(service_a, service_b)
+    run = Replication(queries, engine, Cut.CYCLES, paired.no_pairs())
     with progress_bar(progress, jobs) as report:
-        while not finished:
-            finish = served >= jobs
-            done, finished = paired.serve_both(
-                CHUNK if finish else min(CHUNK, jobs - served),
-                finish,
-                waits,
-                stream,
-                *table,
-                service_a,
-                service_b,
-                1 / workload.arrival_rate,
-                open_,
-                blocks,
-                sums,
-                products,
-                cubes,
-            )
-            served += done
-            if report is not None:
-                report(done)
-
-    pooled = Blocks.pooled([(int(blocks[0]), sums, products, cubes)])
-    unit = np.eye(paired.SUMS)
+        run.advance(jobs, report).finish()
+    sums = run.tally.sums[: run.rows]
 
     def mean(above: int) -> Estimate:
-        return pooled.ratio(unit[above], unit[paired.QUERIES], level)[()]
+        return ratio(sums[:, above], sums[:, QUERIES], level, skewed=True)[()]
 
     time = mean(paired.DIFFERENCE)
     gain = workload.accuracy_weight * float(
@@ -149,5 +129,5 @@ def simulate_difference(
         remainder=mean(paired.REMAINDER),
         objective=Estimate(gain - time.value, gain - time.high, gain - time.low, level),
         independent_half_width=float(alone),
-        queries=served,
+        queries=run.served,
     )

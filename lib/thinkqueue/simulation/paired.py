@@ -14,90 +14,116 @@ first-order part would drown.
 
 from __future__ import annotations
 
-from thinkqueue.arrays import Array, Index
-from thinkqueue.simulation.alias import draw
-from thinkqueue.simulation.compiled import compiled
-from thinkqueue.simulation.streams import State, exponential, keep_words, words_of
-from thinkqueue.simulation.tally import BLOCK
+from typing import NamedTuple
 
-# the sums of one block; system times of the two queues, their difference, slope and remainder
-QUERIES, SYSTEM_A, SYSTEM_B, DIFFERENCE, SLOPE, REMAINDER = range(6)
+import numpy as np
+
+from thinkqueue.arrays import Array, Index
+from thinkqueue.simulation.compiled import compiled
+from thinkqueue.simulation.lindley import left_over
+from thinkqueue.simulation.rows import (
+    QUERIES,
+    ROW,
+    ROWS,
+    first_row,
+    halve,
+    is_long,
+    may_end,
+    next_row,
+)
+
+# the other sums of a row: system times of the two queues, their difference, slope and remainder
+SYSTEM_A, SYSTEM_B, DIFFERENCE, SLOPE, REMAINDER = range(QUERIES + 1, 6)
 SUMS = 6
 
 
-@compiled
-def serve_both(
-    jobs: int,
-    finish: bool,
-    waits: Array,
-    stream: State,
-    keep: Array,
-    first: Index,
-    other: Index,
-    service_a: Array,
-    service_b: Array,
-    mean_gap: float,
-    open_: Array,
-    blocks: Index,
-    sums: Array,
-    products: Array,
-    cubes: Array,
-) -> tuple[int, bool]:
-    """Serve the next queries in both queues.
+class Pairs(NamedTuple):
+    """The statistics of both queues; a row ends where both are empty.
+
+    Attributes
+    ----------
+    state : ndarray of int64, (4,)
+        Where the rows stand (``rows.py``).
+    sums : ndarray, (ROWS, 6)
+        Sums over the queries of each row.
+    """
+
+    state: Index
+    sums: Array
+
+
+def no_pairs() -> Pairs:
+    """Return the statistics of queues that have not begun."""
+    return Pairs(first_row(1, False), np.zeros((ROWS, SUMS)))
+
+
+class Paired:
+    """The engine for both queues at once.
 
     Parameters
     ----------
-    jobs : int
-        How many queries to serve at most.
+    service_a, service_b : ndarray, (N,)
+        Service times of the two allocations in seconds.
+    """
+
+    def __init__(self, service_a: Array, service_b: Array) -> None:
+        self._services = service_a, service_b
+        self._waits = np.zeros(3)
+
+    def advance(self, kinds: Index, gaps: Array, tally: Pairs, *, finish: bool = False) -> int:
+        """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
+        return serve(kinds, gaps, finish, self._waits, *self._services, tally)
+
+    def drain(self, tally: Pairs) -> None:
+        """Do nothing: every query is recorded when it comes."""
+
+
+@compiled
+def serve(
+    kinds: Index,
+    gaps: Array,
+    finish: bool,
+    waits: Array,
+    service_a: Array,
+    service_b: Array,
+    pairs: Pairs,
+) -> int:
+    """Serve the queries in both queues; return how many.
+
+    Parameters
+    ----------
+    kinds, gaps : ndarray, (n,)
+        The type of each, and the time to the next in s.
     finish : bool
-        Whether to stop at the end of the block in progress.
+        Whether to stop at the end of the row in progress.
     waits : ndarray, (3,)
         The next query's waiting times in a and b, and the slope.
     service_a, service_b : ndarray, (N,)
-        Service times of the two allocations.
-    open_, blocks, sums, products, cubes
-        As in ``tally.py``; a block ends where both queues are empty.
-
-    Returns
-    -------
-    served : int
-        How many queries were served.
-    finished : bool
-        Whether the run stopped at the end of a block that was asked to be finished.
+        Seconds of each type.
+    pairs : Pairs
+        The statistics, changed in place.
     """
     wait_a, wait_b, slope = waits[0], waits[1], waits[2]
-    words = words_of(stream)
-    served, finished = 0, False
-    while served < jobs and not finished:
-        served += 1
-        k, words = draw(words, keep, first, other)
-        wait_a += service_a[k]
-        wait_b += service_b[k]
-        slope += service_b[k] - service_a[k]
-        open_[QUERIES] += 1.0
-        open_[SYSTEM_A] += wait_a
-        open_[SYSTEM_B] += wait_b
-        open_[DIFFERENCE] += wait_b - wait_a
-        open_[SLOPE] += slope
-        open_[REMAINDER] += wait_b - wait_a - slope
-        gap, words = exponential(words)
-        gap *= mean_gap
-        wait_a -= gap
-        wait_b = max(wait_b - gap, 0.0)
+    served = kinds.size
+    for place in range(kinds.size):
+        a, b, gap = service_a[kinds[place]], service_b[kinds[place]], gaps[place]
+        slope += b - a
+        row = pairs.state[ROW]
+        pairs.sums[row, QUERIES] += 1.0
+        pairs.sums[row, SYSTEM_A] += wait_a + a
+        pairs.sums[row, SYSTEM_B] += wait_b + b
+        pairs.sums[row, DIFFERENCE] += (wait_b + b) - (wait_a + a)
+        pairs.sums[row, SLOPE] += slope
+        pairs.sums[row, REMAINDER] += (wait_b + b) - (wait_a + a) - slope
+        wait_a = left_over(wait_a, a, gap)
+        wait_b = max(left_over(wait_b, b, gap), 0.0)
         if wait_a <= 0.0:
             wait_a = slope = 0.0
-            if wait_b == 0.0 and open_[QUERIES] >= BLOCK:
-                blocks[0] += 1
-                for i in range(SUMS):
-                    sums[i] += open_[i]
-                    for j in range(i + 1):
-                        product = open_[i] * open_[j]
-                        products[i, j] += product
-                        for h in range(j + 1):
-                            cubes[i, j, h] += product * open_[h]
-                for i in range(SUMS):
-                    open_[i] = 0.0
-                finished = finish
+        if is_long(pairs) and may_end(pairs, wait_a == 0.0 and wait_b == 0.0):
+            if next_row(pairs.state):
+                halve(pairs.sums)
+            if finish:
+                served = place + 1
+                break
     waits[0], waits[1], waits[2] = wait_a, wait_b, slope
-    keep_words(stream, words)
-    return served, finished
+    return served

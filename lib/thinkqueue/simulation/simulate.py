@@ -6,46 +6,31 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count, floats, one_number
 from thinkqueue.delay import refuse_unstable, service_moments, service_time
 from thinkqueue.errors import ThinkQueueError, WorkloadError
-from thinkqueue.simulation import estimates
-from thinkqueue.simulation.estimates import Estimate, Estimates
-from thinkqueue.workload import Discipline, Fifo, Workload, tokens_array
+from thinkqueue.simulation.estimates import Estimate, Method, PerType
+from thinkqueue.workload import Discipline, Workload, tokens_array
+from thinkqueue.workload.service import Affine
 
 if TYPE_CHECKING:
-    from thinkqueue.simulation.replication import Batch, Replication
-
-Method = Literal["regenerative cycles", "batch means"]
+    from thinkqueue.simulation.queries import Arrivals
+    from thinkqueue.simulation.replication import Replication
+    from thinkqueue.simulation.tally import Tally
 
 PROBABILITIES = (0.5, 0.9, 0.95, 0.99)
 
+FIRST_LOOK = 2048
 
-@dataclass(frozen=True)
-class PerType:
-    """What each type of query saw, as arrays of shape (N,).
-
-    Attributes
-    ----------
-    queries : ndarray of int64
-        How many queries of the type are in the estimates.
-    mean_system_time, mean_waiting_time : Estimates
-        In seconds.
-    late : Estimates
-        The share of queries answered after the deadline of the type.
-    """
-
-    queries: NDArray[np.int64]
-    mean_system_time: Estimates
-    mean_waiting_time: Estimates
-    late: Estimates
+MOST_JOBS, MOST_REPLICATIONS = 10**15, 10**5
+"""More would take half a year, or more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +44,27 @@ class Simulation:
     utilization : Estimate
         The busy fraction of the servers.
     mean_squared_system_time, mean_squared_waiting_time : Estimate
-        In s², by regenerative cycles.
+        In s².
     quantiles, waiting_quantiles : dict of Estimate
-        Quantiles of system and of waiting time by their probability; each lies within 0.4 % of the
-        sample quantile (see ``sketch.py``), the interval is by batch means.
+        Quantiles of system and of waiting time by their probability (see ``tails.py``).
     per_type : PerType
-        The same for each type, by regenerative cycles.
+        The same for each type.
     method : str
-        How the intervals of the three means came about: ``"regenerative cycles"`` or
-        ``"batch means"``.
-    cross_check : Estimate
-        The mean system time by the other method.
+        How the intervals came about: ``"regenerative cycles"``, ``"batch means"`` or
+        ``"replications"``.
+    cross_check : Estimate or None
+        The mean system time by the other of the first two methods, where one server and Poisson
+        arrivals allow both.
     queries, cycles : int
-        How many queries were served and how many busy cycles ended.
+        How many queries came and how many busy cycles ended.
     seed, replications : int
         What was asked for.
-    discipline : Discipline
-        Who was served next.
-    servers : int
-        How many servers there were.
+    server : Discipline
+        Who was served next, and by how many.
     seconds : float
         The time that the simulation took.
+    reached : bool
+        Whether ``half_width`` was reached; also true where none was asked for.
     interrupted : bool
         Whether it was stopped from the keyboard: then this is what had been gathered.
     """
@@ -93,14 +78,14 @@ class Simulation:
     waiting_quantiles: dict[float, Estimate]
     per_type: PerType
     method: Method
-    cross_check: Estimate
+    cross_check: Estimate | None
     queries: int
     cycles: int
     seed: int
     replications: int
-    discipline: Discipline
-    servers: int
+    server: Discipline
     seconds: float
+    reached: bool
     interrupted: bool
 
 
@@ -111,7 +96,8 @@ def simulate(
     jobs: int,
     seed: int,
     discipline: Discipline | None = None,
-    servers: int = 1,
+    servers: int | None = None,
+    arrivals: Arrivals | None = None,
     replications: int = 1,
     executor: Executor | None = None,
     level: float = 0.95,
@@ -134,16 +120,21 @@ def simulate(
     tokens : array_like, (N,)
         Thinking tokens of each type.
     jobs : int
-        How many queries each replication serves; it goes on to the end of the busy cycles in
-        progress, a few queries more, because stopping in the middle would bias the estimates.
-        Memory does not depend on it.
+        How many queries each replication serves, or as many as a trace has; a run by regenerative
+        cycles goes on to the end of the one in progress, a few queries more, because stopping in
+        the middle would bias the estimates. With Poisson arrivals memory does not depend on it.
     seed : int
         Of a ``numpy.random.SeedSequence`` of which each replication gets its own child.
     discipline : Discipline, optional
-        ``Fifo()``, the default, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or
-        ``ProcessorSharing()``. One seed sends the same queries through all of them.
+        ``Fifo()``, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or ``ProcessorSharing()``,
+        instead of the workload's server. One seed sends the same queries through all of them.
     servers : int, optional
-        How many servers share the stream.
+        How many servers share the stream, instead of the server's own number.
+    arrivals : Trace or MarkovModulated, optional
+        When queries come, brought to the arrival rate of the workload; a Poisson stream by
+        default. A trace is the same in every replication, and only the types differ; of a model
+        each replication gets arrivals of its own. A replication starts with an empty system and
+        ends when all have been served.
     replications : int, optional
         How many independent runs are pooled.
     executor : concurrent.futures.Executor, optional
@@ -153,13 +144,15 @@ def simulate(
         The level of all intervals.
     half_width : float, optional
         In s. Stop as soon as the interval of the mean system time is no wider than this to either
-        side; ``jobs`` is then the most that each replication may serve. It is looked at whenever
+        side and the run is not too short to trust it; ``jobs`` is then the most that each
+        replication may serve, and ``reached`` says whether it was enough. It is looked at whenever
         the run has doubled, from 2,048 queries on; stopping when an interval happens to be narrow
         costs a little of its coverage.
-    method : {"regenerative cycles", "batch means"}, optional
-        How the intervals of the three means are made. By default regenerative cycles with one
-        server, batch means with several, where the system may never be empty. The first batch is
-        left out as warm-up.
+    method : {"regenerative cycles", "batch means", "replications"}, optional
+        How all intervals are made. By default regenerative cycles with one server; batch means
+        with several, where the system may never be empty, and the first batch is left out as
+        warm-up; replications, each of which counts as one observation, where arrivals are given
+        and there is more than one. Cycles are independent with Poisson arrivals only.
     probabilities : sequence of float, optional
         Which quantiles to report.
     deadlines : array_like, (N,), optional
@@ -179,83 +172,155 @@ def simulate(
     WorkloadError
         If a parameter is out of its range.
     """
-    discipline = Fifo() if discipline is None else discipline
-    if not isinstance(discipline, Discipline):
-        raise WorkloadError(
-            f"discipline is {discipline!r}; it must be a discipline such as Fifo().",
-            parameter="discipline",
-            value=discipline,
-        )
-    counts = (("jobs", jobs), ("replications", replications), ("servers", servers))
-    for name, value in counts:
-        check_count(name, value)
+    _check_kinds(discipline, arrivals)
+    check_count("jobs", jobs, most=MOST_JOBS)
+    check_count("replications", replications, most=MOST_REPLICATIONS)
+    server = workload.server if discipline is None else discipline
+    if servers is not None:
+        check_count("servers", servers, most=MOST_JOBS)
+        server = replace(server, servers=servers)
     check_count("seed", seed, least=0)
     if half_width is not None:
         half_width = one_number("half_width", half_width, least=0)
-    if method not in (None, "regenerative cycles", "batch means"):
-        raise WorkloadError(
-            f'method is {method!r}; it must be "regenerative cycles" or "batch means".',
-            parameter="method",
-            value=method,
-        )
     check_levels(level, probabilities)
-    service = one_allocation(workload, tokens, servers)
+    service = one_allocation(workload, tokens, server.servers)
     deadline = _deadlines(deadlines, service)
-    chosen: Method = method or ("regenerative cycles" if servers == 1 else "batch means")
-    from thinkqueue.simulation.replication import BATCHES, Replication, Source
-    from thinkqueue.simulation.streams import spawn_states
+    chosen = _method(method, server.servers, replications, poisson=arrivals is None)
+    from thinkqueue.simulation.measures import Measures
+    from thinkqueue.simulation.rows import CYCLES
 
     began = time.perf_counter()
-    source = Source.of(
-        workload.share, service, deadline, workload.arrival_rate, discipline, servers
-    )
-    size = max(1, jobs // BATCHES) if half_width is None else FIRST_BATCH
-    runs = [Replication(source, state, size) for state in spawn_states(seed, replications)]
+    asked = _Asked(server, arrivals, chosen, jobs)
+    runs = asked.runs(workload, service, deadline, seed, replications)
     goals = [jobs] if half_width is None else _doubled(FIRST_LOOK, jobs)
+    reached = half_width is None
     interrupted = False
     with progress_bar(progress, jobs * replications) as report:
         try:
             for goal in goals:
                 _advance(runs, goal, executor, report)
                 if half_width is not None:
-                    time_in_system = _means(runs, chosen, level)[0]
-                    if time_in_system.half_width <= half_width:
+                    known = Measures.of(runs, chosen, server.servers, level).mean_system_time
+                    reached = known.half_width <= half_width and not known.too_short
+                    if reached:
                         break
             for run in runs:
                 run.finish()
         except KeyboardInterrupt:
             interrupted = True
-            if not any(run.tally.blocks[0] for run in runs):
+            if not any(run.rows for run in runs):
                 raise
-    (system, waiting, load), (check, _, _) = (
-        _means(runs, chosen, level),
-        _means(runs, _other(chosen), level),
-    )
-    squares = _squares(runs, level)
-    quantiles, waiting_quantiles = _quantiles(runs, np.array(probabilities), level)
+    found = Measures.of(runs, chosen, server.servers, level)
+    other = asked.other_method
+    check = Measures.of(runs, other, server.servers, level).mean_system_time if other else None
     return Simulation(
-        mean_system_time=system,
-        mean_waiting_time=waiting,
-        utilization=load,
-        mean_squared_system_time=squares[0],
-        mean_squared_waiting_time=squares[1],
-        quantiles=dict(zip(probabilities, quantiles, strict=True)),
-        waiting_quantiles=dict(zip(probabilities, waiting_quantiles, strict=True)),
-        per_type=_per_type(runs, waiting.value, level),
+        mean_system_time=found.mean_system_time,
+        mean_waiting_time=found.mean_waiting_time,
+        utilization=found.utilization(server.servers),
+        mean_squared_system_time=found.mean_squared_system_time,
+        mean_squared_waiting_time=found.mean_squared_waiting_time,
+        quantiles=found.quantiles(probabilities),
+        waiting_quantiles=found.waiting_quantiles(probabilities),
+        per_type=found.per_type(service),
         method=chosen,
         cross_check=check,
         queries=sum(run.served for run in runs),
-        cycles=sum(int(run.tally.cycles[0]) for run in runs),
+        cycles=sum(int(run.tally.state[CYCLES]) for run in runs),
         seed=seed,
         replications=replications,
-        discipline=discipline,
-        servers=servers,
+        server=server,
         seconds=time.perf_counter() - began,
+        reached=reached,
         interrupted=interrupted,
     )
 
 
-FIRST_LOOK, FIRST_BATCH = 2048, 64
+@dataclass(frozen=True)
+class _Asked:
+    """What makes one replication another than one of the plain queue."""
+
+    server: Discipline
+    arrivals: Arrivals | None
+    method: Method
+    jobs: int
+
+    @property
+    def in_cycles(self) -> bool:
+        """Whether cycles are independent and end for certain."""
+        return self.server.servers == 1 and self.arrivals is None
+
+    @property
+    def other_method(self) -> Method | None:
+        """The other method of making intervals."""
+        if self.method == "replications" or not self.in_cycles:
+            return None
+        return "regenerative cycles" if self.method == "batch means" else "batch means"
+
+    def runs(
+        self, workload: Workload, service: Array, deadline: Array, seed: int, replications: int
+    ) -> list[Replication[Tally]]:
+        """Return replications that have not begun."""
+        from thinkqueue.simulation.alias import alias_table
+        from thinkqueue.simulation.engine import engine_for
+        from thinkqueue.simulation.queries import queries_of
+        from thinkqueue.simulation.replication import Cut, Replication
+        from thinkqueue.simulation.tally import empty_tally
+
+        if self.method == "replications":
+            cut = Cut.NOWHERE
+        elif self.method == "batch means" and not self.in_cycles:
+            cut = Cut.BATCHES
+        else:
+            cut = Cut.CYCLES
+        table = alias_table(np.ascontiguousarray(workload.share))
+        return [
+            Replication(
+                queries_of(table, workload.arrival_rate, self.arrivals, self.jobs, child),
+                engine_for(self.server, service),
+                cut,
+                empty_tally(deadline, cut.least, cut is Cut.BATCHES),
+            )
+            for child in np.random.SeedSequence(seed).spawn(replications)
+        ]
+
+
+def _check_kinds(discipline: object, arrivals: object) -> None:
+    """Refuse what is no discipline and what are no arrivals."""
+    if discipline is not None and not isinstance(discipline, Discipline):
+        raise WorkloadError(
+            f"discipline is {discipline!r}; it must be a discipline such as Fifo().",
+            parameter="discipline",
+            value=discipline,
+        )
+    if arrivals is not None and not hasattr(arrivals, "gaps_at"):
+        raise WorkloadError(
+            f"arrivals is {arrivals!r}; it must be a Trace or a model such as MarkovModulated.",
+            parameter="arrivals",
+            value=arrivals,
+        )
+
+
+def _method(asked: Method | None, servers: int, replications: int, *, poisson: bool) -> Method:
+    """Return the method asked for, or the one that suits."""
+    if asked not in (None, "regenerative cycles", "batch means", "replications"):
+        raise WorkloadError(
+            f'method is {asked!r}; it must be "regenerative cycles", "batch means" or '
+            '"replications".',
+            parameter="method",
+            value=asked,
+        )
+    if asked == "regenerative cycles" and not poisson:
+        raise WorkloadError(
+            'method is "regenerative cycles", but busy cycles are not independent unless arrivals '
+            'are Poisson; use "replications".',
+            parameter="method",
+            value=asked,
+        )
+    if asked is not None:
+        return asked
+    if not poisson and replications > 1:
+        return "replications"
+    return "regenerative cycles" if poisson and servers == 1 else "batch means"
 
 
 def _doubled(first: int, last: int) -> list[int]:
@@ -268,7 +333,7 @@ def _doubled(first: int, last: int) -> list[int]:
 
 
 def _advance(
-    runs: list[Replication],
+    runs: list[Replication[Tally]],
     goal: int,
     executor: Executor | None,
     report: Callable[[int], object] | None,
@@ -290,109 +355,6 @@ def _advance(
     finally:
         for future in futures:
             future.cancel()
-
-
-def _other(method: Method) -> Method:
-    return "batch means" if method == "regenerative cycles" else "regenerative cycles"
-
-
-def _blocks(runs: list[Replication]) -> estimates.Blocks:
-    """Return the sums over the blocks of all replications."""
-    tallies = [run.tally for run in runs]
-    return estimates.Blocks.pooled(
-        [(int(t.blocks[0]), t.sums, t.products, t.cubes) for t in tallies]
-    )
-
-
-def _coefficients(size: int, *places: int) -> Array:
-    """Return the coefficients that add up the sums at the given places."""
-    return np.isin(np.arange(size), places).astype(np.float64)
-
-
-def _batches(runs: list[Replication]) -> list[Batch]:
-    """Return the batches of all replications without the first of each, the warm-up."""
-    return [batch for run in runs for batch in run.batches[1:]]
-
-
-def _means(
-    runs: list[Replication], method: Method, level: float
-) -> tuple[Estimate, Estimate, Estimate]:
-    """Return mean system time, mean waiting time and load of each server."""
-    from thinkqueue.simulation.tally import BUSY, LENGTH, QUERIES, SUMS, WAITING
-
-    servers = runs[0].source.servers
-    if method == "batch means":
-        running = np.array([batch.running for batch in _batches(runs)]).reshape(-1, 4)
-        n, waiting, busy, length = running.T
-        n = np.maximum(n, 1.0)  # with several servers a short batch may see no service begin
-        return (
-            estimates.of_batches((waiting + busy) / n, n, level),
-            estimates.of_batches(waiting / n, n, level),
-            estimates.of_batches(busy / (length * servers), length, level),
-        )
-    blocks = _blocks(runs)
-    n, length = _coefficients(SUMS, QUERIES), _coefficients(SUMS, LENGTH)
-    return (
-        blocks.ratio(_coefficients(SUMS, WAITING, BUSY), n, level)[()],
-        blocks.ratio(_coefficients(SUMS, WAITING), n, level)[()],
-        blocks.ratio(_coefficients(SUMS, BUSY) / servers, length, level)[()],
-    )
-
-
-def _squares(runs: list[Replication], level: float) -> tuple[Estimate, Estimate]:
-    """Return the means of the squares of system and of waiting time."""
-    from thinkqueue.simulation.tally import QUERIES, SUMS, SYSTEM_SQUARED, WAITING_SQUARED
-
-    blocks, n = _blocks(runs), _coefficients(SUMS, QUERIES)
-    return (
-        blocks.ratio(_coefficients(SUMS, SYSTEM_SQUARED), n, level)[()],
-        blocks.ratio(_coefficients(SUMS, WAITING_SQUARED), n, level)[()],
-    )
-
-
-def _quantiles(
-    runs: list[Replication], probabilities: Array, level: float
-) -> tuple[list[Estimate], list[Estimate]]:
-    """Return the quantiles of the whole run, with intervals from those of its batches."""
-    from thinkqueue.simulation.replication import batch_quantiles
-    from thinkqueue.simulation.sketch import quantiles
-
-    batches = _batches(runs)
-    weights = np.array([batch.running[0] for batch in batches])
-    everything = runs[0].everything()
-    for run in runs[1:]:
-        everything = everything.join(run.everything())
-    whole = (everything.system, everything.waiting)
-    found = []
-    for sketch, of_batch in zip(whole, batch_quantiles(batches, probabilities), strict=True):
-        column = []
-        for place, value in enumerate(quantiles(*sketch, probabilities)):
-            wide = estimates.of_batches(of_batch[:, place], weights, level).half_width
-            column.append(Estimate(float(value), float(value - wide), float(value + wide), level))
-        found.append(column)
-    return found[0], found[1]
-
-
-def _per_type(runs: list[Replication], waiting: float, level: float) -> PerType:
-    """Return what each type saw; a type that never came is given the mean waiting time of all."""
-    from thinkqueue.simulation.tally import TYPE_LATE, TYPE_QUERIES, TYPE_SUMS, TYPE_WAITING
-
-    tallies = [run.tally for run in runs]
-    blocks = estimates.Blocks.pooled(
-        [(int(t.blocks[0]), t.type_sums, t.type_products, t.type_cubes) for t in tallies]
-    )
-    queries, n = blocks.sums[:, TYPE_QUERIES], _coefficients(TYPE_SUMS, TYPE_QUERIES)
-    wait = blocks.ratio(_coefficients(TYPE_SUMS, TYPE_WAITING), n, level)
-    wait = Estimates(np.where(queries > 0, wait.value, waiting), wait.low, wait.high, level)
-    service = runs[0].source.service
-    return PerType(
-        queries=queries.astype(np.int64),
-        mean_system_time=Estimates(
-            wait.value + service, wait.low + service, wait.high + service, level
-        ),
-        mean_waiting_time=wait,
-        late=blocks.ratio(_coefficients(TYPE_SUMS, TYPE_LATE), n, level),
-    )
 
 
 def progress_bar(show: bool, total: int) -> AbstractContextManager[Callable[[int], object] | None]:
@@ -448,8 +410,16 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
     UnstableError
         If :math:`\rho \ge 1`.
     WorkloadError
-        If ``tokens`` is not one allocation.
+        If ``tokens`` is not one allocation, or the service times are random.
     """
+    if not isinstance(workload.service, Affine):
+        raise WorkloadError(
+            "The simulation serves queries of a type for one time that their tokens tell, and this "
+            f"workload's service is {workload.service!r}, of which only the moments are known; "
+            "give it affine service times.",
+            parameter="service",
+            value=workload.service,
+        )
     ell = tokens_array(workload, tokens, single=True)
     mean = float(service_moments(workload, ell)[0]) / servers
     if workload.arrival_rate * mean >= 1:

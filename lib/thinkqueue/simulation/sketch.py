@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array
-from thinkqueue.simulation.compiled import compiled
+from thinkqueue.simulation.compiled import inlined
 
 Counts = NDArray[np.int64]
 
@@ -20,30 +20,25 @@ LOWEST, HIGHEST = -24, 40
 
 PER_OCTAVE = 256
 BINS = (HIGHEST - LOWEST) * PER_OCTAVE
+COARSE = 6
+"""A coarse bin is 2**6 = 64 fine ones; there are four to an octave."""
+
+COARSE_BINS = BINS >> COARSE
 _SHIFT = 44  # 52 bits of fraction, of which 8 are kept
 _OFFSET = (1023 + LOWEST) * PER_OCTAVE
 
 
-@compiled
+@inlined
 def bin_of(value: float) -> int:
     """Return the bin of a non-negative number; all below 2**LOWEST share bin 0."""
     place = int(np.float64(value).view(np.int64) >> _SHIFT) - _OFFSET
     return min(max(place, 0), BINS - 1)
 
 
-@compiled
-def packed(counts: Counts) -> tuple[Counts, Counts]:
-    """Return the bins that hold anything, in order, and how much they hold."""
-    filled = 0
-    for place in range(counts.size):
-        filled += counts[place] > 0
-    places, kept = np.empty(filled, np.int64), np.empty(filled, np.int64)
-    filled = 0
-    for place in range(counts.size):
-        if counts[place] > 0:
-            places[filled], kept[filled] = place, counts[place]
-            filled += 1
-    return places, kept
+@inlined
+def coarse(place: int) -> int:
+    """Return the coarse bin that a bin lies in."""
+    return place >> COARSE
 
 
 def edge(place: Counts) -> Array:
@@ -58,20 +53,20 @@ def edge(place: Counts) -> Array:
     return np.where(place == 0, 0.0, np.ldexp(1 + step / PER_OCTAVE, octave + LOWEST))
 
 
-def quantiles(places: Counts, counts: Counts, probabilities: Array) -> Array:
+def quantiles(counts: Counts, probabilities: Array) -> Array:
     """Return the quantiles of what a sketch has counted, interpolated within their bins.
 
     Parameters
     ----------
-    places, counts : ndarray of int64, (B,)
-        The bins that hold anything, in order, and how much.
+    counts : ndarray of int64, (BINS,)
+        How much each bin holds.
     probabilities : ndarray, (P,)
         Between 0 and 1.
     """
     below = np.cumsum(counts)
     rank = probabilities * below[-1]
-    found = np.minimum(np.searchsorted(below, rank), below.size - 1)
-    low, high = edge(places[found]), edge(places[found] + 1)
-    inside = (rank - (below[found] - counts[found])) / counts[found]
+    found = np.minimum(np.searchsorted(below, rank), BINS - 1)
+    low, high = edge(found), edge(found + 1)
+    inside = (rank - (below[found] - counts[found])) / np.maximum(counts[found], 1)
     # bin 0 holds the zeros: the queries that did not wait
-    return np.where(places[found] == 0, 0.0, low + inside * (high - low))
+    return np.where(found == 0, 0.0, low + inside * (high - low))

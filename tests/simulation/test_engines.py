@@ -1,9 +1,15 @@
 """Other disciplines and several servers: exact formulas, laws of conservation, Ciw and SimPy."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import thinkqueue as tq
+from thinkqueue.simulation.by_rank import ByRank
+from thinkqueue.simulation.lindley import Lindley
+from thinkqueue.simulation.sharing import Sharing
+from thinkqueue.simulation.tally import empty_tally
 
 SHARE = np.array([0.1, 0.4, 0.2, 0.15, 0.15])
 SERVICE = np.array([6.0, 3.0, 21.0, 41.0, 13.0])
@@ -27,12 +33,50 @@ def cobham(order):
     return waiting
 
 
-def test_the_heap_serves_first_come_first_served_as_lindley_does():
-    one = tq.simulate(WORKLOAD, NONE, **SEEN)
-    other = tq.simulate(WORKLOAD, NONE, **SEEN, discipline=tq.NonPreemptivePriority(range(5)))
-    # the same queries at the same times: whoever is served, the server is busy alike
-    assert one.utilization.value == pytest.approx(other.utilization.value, rel=1e-12)
-    assert one.cycles == other.cycles
+def served_by(engine, kinds, gaps):
+    tally = empty_tally(np.full(5, np.inf), 1, False)
+    engine.advance(kinds, gaps, tally)
+    engine.drain(tally)
+    return tally
+
+
+def test_equal_ranks_are_served_in_the_order_of_arrival():
+    rng = np.random.default_rng(1)
+    # a queue of hundreds, so that the heap grows and is deep
+    kinds, gaps = rng.choice(5, 5000, p=SHARE), rng.exponential(10.0, 5000)
+    gaps[:1000] = 0.5
+    one = served_by(Lindley(SERVICE), kinds, gaps)
+    other = served_by(ByRank(SERVICE, np.zeros(5), 1), kinds, gaps)
+    # the mean is the same in every order, the square is not, nor is what each type sees
+    np.testing.assert_allclose(other.sums.sum(0), one.sums.sum(0), rtol=1e-9)
+    np.testing.assert_allclose(other.of_type.sum(0), one.of_type.sum(0), rtol=1e-9)
+    np.testing.assert_array_equal(other.waiting_rows.sum(0)[1:], one.waiting_rows.sum(0)[1:])
+
+
+def test_an_engine_can_be_interrupted_anywhere_and_sent_away():
+    rng = np.random.default_rng(2)
+    kinds, gaps = rng.choice(5, 3000, p=SHARE), rng.exponential(20.0, 3000)
+    for make in (
+        lambda: Lindley(SERVICE),
+        lambda: ByRank(SERVICE, SERVICE, 2),
+        lambda: Sharing(SERVICE, 1),
+    ):
+        whole = served_by(make(), kinds, gaps)
+        engine, tally = make(), empty_tally(np.full(5, np.inf), 1, False)
+        for part in np.split(np.arange(3000), [1, 2, 700, 2999]):
+            engine, tally = pickle.loads(pickle.dumps((engine, tally)))
+            assert engine.advance(kinds[part], gaps[part], tally) == part.size
+        engine.drain(tally)
+        for one, other in zip(whole, tally):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_waiting_queries_are_served_by_rank():
+    # five queries at once: the first is served, the others wait in the order of their ranks
+    kinds, gaps = np.array([0, 1, 2, 3, 4]), np.array([0.0, 0.0, 0.0, 0.0, 1e9])
+    tally = served_by(ByRank(SERVICE, np.array([0.0, 2.0, 1.0, 4.0, 3.0]), 1), kinds, gaps)
+    behind = np.cumsum(SERVICE[[0, 2, 1, 4]])
+    np.testing.assert_allclose(tally.of_type[..., 1].sum(0)[[2, 1, 4, 3]], behind)
 
 
 @pytest.mark.parametrize(
