@@ -184,6 +184,17 @@ def test_brute_force_on_two_types_agrees(target: tq.Target) -> None:
     assert found.value - 2e-3 <= best
 
 
+@pytest.mark.parametrize(
+    "target",
+    [tq.WaitingTarget(1e3, 0.5), tq.TypeTailTarget(1e3, 0.5), tq.TailTarget(1e3, 0.5)],
+)
+def test_a_loose_promise_leaves_the_caps(qwen: tq.Workload, target: tq.Target) -> None:
+    capped = qwen.replace(max_tokens=[100.0, 200.0, 500.0, 300.0, 0.0])
+    found = tq.solve_target(capped, target)
+    np.testing.assert_allclose(found.tokens, capped.max_tokens, rtol=1e-9)
+    assert found.gap <= 1e-10
+
+
 def test_many_types_close_their_gap_too() -> None:
     w = plain_workload(4, types=12)
     found = tq.solve_target(w, tq.TypeTailTarget(60.0, 0.05), gap=1e-8)

@@ -107,7 +107,7 @@ class _Server:
         return self.constant + sum(gains, self.arb(0))
 
     def scale(self, service: list[Fraction], t: Fraction) -> tuple[Any, Any]:
-        """1/F and its square's counterpart at a time, 0 before 0."""
+        """1/I and its square's counterpart at a time, 0 before 0."""
         if t < 0:
             return self.arb(0), self.arb(0)
         timed = [k for k, s in enumerate(service) if s > 0 and self.workload.share[k] > 0]

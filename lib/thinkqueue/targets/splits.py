@@ -2,8 +2,8 @@ r"""A promise about any query: the union, over all ways to share out its latenes
 
 With :math:`\varepsilon_k = P(T_k > d)` the promise is :math:`\sum_k\pi_k\varepsilon_k \le
 \varepsilon`. While :math:`\varepsilon_k` lies in :math:`[l_k, h_k]`, :math:`u = 1 - \varepsilon_k =
-(1-\rho)/F_k` is at most the secant of 1/r at :math:`r = F_k/(1-\rho)`, so that, with
-:math:`F_k = 1 - \rho + L_k`,
+(1-\rho)/I_k` is at most the secant of 1/r at :math:`r = I_k/(1-\rho)`, so that, with
+:math:`I_k = 1 - \rho + L_k`,
 
 .. math:: \sum_k \pi_k (1-l_k)(1-h_k)\, L_k \;\le\;
           \Bigl(\varepsilon - \sum_k\pi_k l_k h_k\Bigr)(1-\rho), \qquad

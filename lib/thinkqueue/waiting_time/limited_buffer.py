@@ -1,20 +1,20 @@
 r"""The server whose buffer holds only so many seconds of work: how often it has nothing to do.
 
-Let :math:`F(t, s)` be the long-run share of time in which a server with room for t seconds of work
+Let :math:`I(t, s)` be the long-run share of time in which a server with room for t seconds of work
 is idle, when whatever does not fit is lost. Below the level t it moves as the server with an
 unlimited buffer does, so the two distributions are proportional there (level crossing), and for
 :math:`\rho < 1`
 
-.. math:: P(W \le t) = \frac{1-\rho}{F(t, s)} .
+.. math:: P(W \le t) = \frac{1-\rho}{I(t, s)} .
 
-F is jointly convex in t and the service times :math:`s_1, \dots, s_N`: on every path the work
+I is jointly convex in t and the service times :math:`s_1, \dots, s_N`: on every path the work
 accepted and the work done are minima of affine functions of them. Hence
-:math:`\{P(W > t) \le \varepsilon\} = \{(1-\varepsilon)F(t,s) \le 1-\rho(s)\}` is a convex set. The
+:math:`\{P(W > t) \le \varepsilon\} = \{(1-\varepsilon)I(t,s) \le 1-\rho(s)\}` is a convex set. The
 derivatives follow from the transform (our own derivation):
 
-.. math:: \frac{\partial F}{\partial s_k} = -\lambda\pi_k\,
+.. math:: \frac{\partial I}{\partial s_k} = -\lambda\pi_k\,
           \frac{P(W+W' \le t-s_k)}{P(W\le t)^2}, \qquad
-          \frac{\partial F}{\partial t} = -(1-\rho)\,\frac{f_W(t)}{P(W\le t)^2},
+          \frac{\partial I}{\partial t} = -(1-\rho)\,\frac{f_W(t)}{P(W\le t)^2},
 
 with W' an independent copy of W and :math:`f_W` its density. Where :math:`t = s_k` both jump; the
 derivatives returned are those for a t a little larger, together a subgradient.
@@ -45,11 +45,11 @@ class LimitedBuffer:
     late : ndarray, (J,)
         P(W > t), what the unlimited buffer lets through.
     lost : ndarray, (J,)
-        The load that is lost, :math:`F - (1-\rho)`.
+        The load that is lost, :math:`I - (1-\rho)`.
     by_service : ndarray, (J, N)
         Its derivatives in the service times, 1/s.
     by_buffer : ndarray, (J,)
-        Its derivative in t, 1/s; that of F is the same.
+        Its derivative in t, 1/s; that of I is the same.
     error : float
         A bound on the error of the probabilities that all of this was computed from.
     """
@@ -67,8 +67,8 @@ def limited_buffer(
     r"""Return what is lost for want of room, and its derivatives, each at several buffers.
 
     A server that is idle more often than it would have to be does less work than it was offered:
-    the difference :math:`F - (1-\rho) = (1-\rho)\,P(W>t)/P(W\le t)` is the load that is lost. It
-    is as convex as F, and exact also where it is tiny.
+    the difference :math:`I - (1-\rho) = (1-\rho)\,P(W>t)/P(W\le t)` is the load that is lost. It
+    is as convex as I, and exact also where it is tiny.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def limited_buffer(
     Raises
     ------
     UnstableError
-        If :math:`\rho \ge 1`. (F would still be there, but not the wait.)
+        If :math:`\rho \ge 1`. (I would still be there, but not the wait.)
     """
     mixture = ServiceMixture.of(workload, tokens)
     state = stable_queue(workload, tokens)
@@ -107,10 +107,10 @@ def limited_buffer(
 def idle_probability(
     workload: Workload, tokens: ArrayLike, buffer: ArrayLike, *, error: float = 1e-12
 ) -> Array:
-    r"""Return F, the idle share of the same server with a buffer of t seconds of work.
+    r"""Return I, the idle share of the same server with a buffer of t seconds of work.
 
-    .. math:: F(t, s) = \frac{1-\rho}{P(W \le t)}, \qquad F(0, s) = 1,\quad
-              F(\infty, s) = 1 - \rho.
+    .. math:: I(t, s) = \frac{1-\rho}{P(W \le t)}, \qquad I(0, s) = 1,\quad
+              I(\infty, s) = 1 - \rho.
 
     It is convex, jointly in the buffer and the tokens; all that is known about the convexity of
     percentiles follows from this.
@@ -142,7 +142,7 @@ def idle_probability(
 
 
 def lost_load(workload: Workload, tokens: ArrayLike, buffer: Array, *, error: float) -> Array:
-    r"""Return :math:`F - (1-\rho)`, the load that is lost for want of room.
+    r"""Return :math:`I - (1-\rho)`, the load that is lost for want of room.
 
     Parameters
     ----------

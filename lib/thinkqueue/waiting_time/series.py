@@ -106,7 +106,7 @@ def _series(arb: Any, mixture: ServiceMixture, t: float) -> Any:
 def scale(arb: Any, rate: list[Any], service: list[Any], t: Any) -> tuple[Any, Any]:
     r"""Return :math:`q = P(W\le t)/(1-\rho)` and :math:`P(W+W'\le t)/(1-\rho)^2`, as balls.
 
-    The first is 1/F, and both are there for any load. The second has the same terms with
+    The first is 1/I, and both are there for any load. The second has the same terms with
     :math:`x_n^n` replaced by :math:`(n+1)x_n^n + \lambda x_n^{n+1}`.
 
     Parameters
