@@ -7,6 +7,7 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue.arrays import Array
+from thinkqueue.targets import certificate
 from thinkqueue.targets import solve as solving
 from thinkqueue.targets.certificate import prove
 from thinkqueue.targets.tangents import Found, Limits, Tangents, solve_limits
@@ -202,7 +203,7 @@ def test_many_types_close_their_gap_too() -> None:
     assert (found.ratio <= 1).all()
 
 
-def test_the_bound_is_proved_in_balls(qwen: tq.Workload) -> None:
+def test_the_bound_is_proved_in_balls(qwen: tq.Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tq.TypeTailTarget(60.0, 0.01)
     plain, proved = tq.solve_target(qwen, target), tq.solve_target(qwen, target, certify=True)
     assert proved.certified
@@ -220,6 +221,10 @@ def test_the_bound_is_proved_in_balls(qwen: tq.Workload) -> None:
     assert plain.value <= bound <= plain.upper_bound + 1e-8
     with pytest.raises(tq.ThinkQueueError, match="cannot be proved to keep"):
         prove(tangents, limits, most, plain.tokens * 1.001, rare)
+    # wherever the tangent of a gain is laid, the bound stays one
+    monkeypatch.setattr(certificate, "_stop", lambda *_: 0.0)
+    assert prove(tangents, limits, most, found.tokens, rare)[1] > bound
+    monkeypatch.undo()
     tangents.proof.limits[:] *= 0.5
     assert prove(tangents, limits, most, found.tokens, rare)[1] > bound + 1e-3
 
