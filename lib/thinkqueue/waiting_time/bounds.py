@@ -21,8 +21,10 @@ that lies before 0 sharpens the lower end to :math:`g(\theta s_{\max})\,e^{-\the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
@@ -32,8 +34,11 @@ from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
-SMALL = 1e-4
+SMALL = 0.5
 """Below this e^x is taken by its series, so that what is left after its first terms is exact."""
+
+SERIES = np.array([1 / factorial(n) for n in range(2, 18)])
+r"""Coefficients of :math:`(e^x - 1 - x)/x^2`."""
 
 ROUNDING = 4e-16
 """What the rounding of all services and shares may add up to in the load."""
@@ -143,7 +148,7 @@ def bound_of(mixture: ServiceMixture) -> TailBound:
     with np.errstate(under="ignore"):
         parts = np.expm1(x) * (x - 1) + x
     small = x < SMALL
-    parts[small] = x[small] ** 2 * (1 / 2 + x[small] / 3 + x[small] ** 2 / 8)
+    parts[small] = x[small] ** 2 * polyval(x[small], SERIES * np.arange(1, len(SERIES) + 1))
     slope = mixture.arrival_rate / theta * float(mixture.share @ parts)
     error = ROUNDING / mixture.slack
     return TailBound(theta, mixture.slack / slope, mixture.longest, error)
@@ -166,7 +171,7 @@ def decay_rate(mixture: ServiceMixture) -> float:
         large = np.maximum(x, SMALL)
         logs = rate + np.where(
             x < SMALL,
-            2 * np.log(x) + np.log(1 / 2 + x / 6 + x**2 / 24),
+            2 * np.log(x) + np.log(polyval(np.minimum(x, SMALL), SERIES)),
             large + np.log1p(-(1 + large) * np.exp(-large)),
         )
         top = logs.max()
