@@ -29,6 +29,9 @@ from thinkqueue.workload import Workload
 CONVEX_GAP = 1e-10
 """The gap asked of a convex problem, in units of accuracy."""
 
+MANY, MANY_GAP = 20, 5e-9
+"""With more types than this, the gap asked of a convex problem: a matter of seconds."""
+
 SPLIT_GAP = 2e-4
 """The gap asked where the lateness has to be split between the types."""
 
@@ -103,8 +106,8 @@ def solve_target(
     count_delay : bool, optional
         Maximise J, which pays for mean delay as well, and not the accuracy alone.
     gap : float, optional
-        When to stop, in units of what is maximised. Where not given, 1e-10 of accuracy, and 2e-4
-        under a :class:`TailTarget` (times :math:`\alpha` if J is maximised).
+        When to stop, in units of what is maximised. Where not given, 1e-10 of accuracy (5e-9
+        with more than 20 types), and 2e-4 under a :class:`TailTarget` (times :math:`\alpha` if J is maximised).
     nodes : int, optional
         How many splits of the lateness a :class:`TailTarget` may look at.
     certify : bool, optional
@@ -151,7 +154,8 @@ def solve_target(
             value=certify,
         )
     unit = workload.accuracy_weight if count_delay else 1.0
-    usual = (SPLIT_GAP if isinstance(target, TailTarget) else CONVEX_GAP) * max(unit, 1e-12)
+    usual = CONVEX_GAP if len(workload) <= MANY else MANY_GAP
+    usual = (SPLIT_GAP if isinstance(target, TailTarget) else usual) * max(unit, 1e-12)
     close = usual if gap is None else one_number("gap", gap, least=0.0)
     nothing = np.zeros(len(workload))
     least = float(target.ratio(workload, nothing).max())
