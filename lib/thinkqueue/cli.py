@@ -501,12 +501,12 @@ def _print_target_solution(
         whom = "each type" if asked["each_type"] else "all queries"
         met = (
             f"target: {100 * asked['quantile']:.6g} % of {whom} answered within "
-            f"{asked['deadline']:,.6g} s; {100 * (1 - max(late)):.6g} % are"
+            f"{asked['deadline']:,.6g} s; {100 * (1 - max(late)):.5g} % are"
         )
     print_lines(
         met,
         f"no budgets that meet it are more accurate by more than {found.gap:.1e}"
-        + ("" if found.convex else " (the search is local, the bound is not)"),
+        + ("" if found.convex else " (branch and bound)"),
     )
 
 

@@ -15,6 +15,7 @@ from thinkqueue.targets.target import (
     TailTarget,
     Target,
     TypeTailTarget,
+    WaitingTarget,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Target",
     "TargetSolution",
     "TypeTailTarget",
+    "WaitingTarget",
     "largest_arrival_rate",
     "least_accuracy_weight",
     "slowest_decode",

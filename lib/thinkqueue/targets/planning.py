@@ -24,6 +24,10 @@ PRECISION = 1e-9
 COARSE = 1e-4
 """The same where every trial solves an optimisation."""
 
+SEARCHED = 1e-5
+LOOKS = 4
+"""The gap at which each of these optimisations stops, and the splits that it may look at."""
+
 WEIGHTS = 400
 
 
@@ -40,7 +44,7 @@ def largest_arrival_rate(
     ----------
     workload : Workload
         The workload; its own arrival rate plays no part.
-    target : MeanTarget, TailTarget or TypeTailTarget
+    target : MeanTarget, WaitingTarget, TailTarget or TypeTailTarget
         What must hold.
     tokens : array_like, (N,), optional
         Budgets that stay as they are.
@@ -58,8 +62,9 @@ def largest_arrival_rate(
     Notes
     -----
     Every wait grows with the arrival rate, so there is one threshold, found by bracketing. With
-    ``accuracy`` and a tail target it rests on the local optima of :func:`solve_target`, hence is
-    a rate at which the target surely can be met, and perhaps not quite the largest.
+    ``accuracy`` it rests on the budgets that :func:`solve_target` finds, hence is a rate at which
+    the target surely can be met; under a :class:`TailTarget`, whose best budgets are known to a
+    gap only, perhaps not quite the largest.
     """
     mean = float(workload.share @ workload.base_time)
     if tokens is not None:
@@ -89,7 +94,7 @@ def slowest_decode(
     ----------
     workload : Workload
         The workload.
-    target : MeanTarget, TailTarget or TypeTailTarget
+    target : MeanTarget, WaitingTarget, TailTarget or TypeTailTarget
         What must hold.
     tokens : array_like, (N,), optional
         Budgets that stay as they are.
@@ -196,7 +201,8 @@ def _largest(
         if workload.arrival_rate * float(workload.share @ workload.base_time) >= 1:
             return -np.inf
         try:
-            return float(solve_target(workload, target).mean_accuracy - accuracy)
+            found = solve_target(workload, target, gap=SEARCHED, nodes=LOOKS)
+            return float(found.mean_accuracy - accuracy)
         except InfeasibleTargetError:
             return -np.inf
 

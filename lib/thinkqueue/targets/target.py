@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.checks import floats
+from thinkqueue.checks import floats, one_number
 from thinkqueue.delay import mean_system_time, service_time
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
-ACCURACY = 1e-10
+ACCURACY = 1e-12
 """The error asked of the transform inversion that the targets are evaluated by."""
 
 
@@ -79,6 +79,44 @@ class MeanTarget:
 
 
 @dataclass(frozen=True)
+class WaitingTarget:
+    r"""Few queries wait long before they are served: :math:`P(W > t) \le \varepsilon`.
+
+    The same as: the :math:`1-\varepsilon` quantile of W is at most t. With t the deadline and
+    :math:`\varepsilon = 0.01`, a cap on the 99th percentile of the wait.
+
+    Attributes
+    ----------
+    time : float
+        t in s, at least 0.
+    probability : float
+        :math:`\varepsilon` in (0, 1).
+    """
+
+    time: float
+    probability: float
+
+    def __post_init__(self) -> None:
+        one_number("time", self.time, least=0.0)
+        _single("time", _finite("time", self.time))
+        _single("probability", _between("probability", self.probability))
+
+    def ratio(self, workload: Workload, tokens: ArrayLike) -> Array:
+        r"""Return :math:`P(W > t)/\varepsilon`, shape (1,).
+
+        Parameters
+        ----------
+        workload : Workload
+            The workload.
+        tokens : array_like, (N,)
+            Thinking tokens of each type.
+        """
+        mixture = ServiceMixture.of(workload, tokens)
+        late = invert(mixture, np.array([float(self.time)]), error=ACCURACY).value
+        return np.asarray(late / self.probability)
+
+
+@dataclass(frozen=True)
 class TailTarget:
     r"""Among all queries, few answers are late: :math:`P(T > d) \le \varepsilon`.
 
@@ -111,19 +149,6 @@ class TailTarget:
         """
         late = late_probability(workload, tokens, np.full(len(workload), self.deadline))
         return np.atleast_1d(workload.share @ late) / self.probability
-
-    def ratio_gradient(self, workload: Workload, tokens: ArrayLike) -> Array:
-        """Return the derivatives of :meth:`ratio`, shape (1, N), per token.
-
-        Parameters
-        ----------
-        workload : Workload
-            The workload.
-        tokens : array_like, (N,)
-            Thinking tokens of each type.
-        """
-        rows = late_gradient(workload, tokens, np.full(len(workload), self.deadline))
-        return (workload.share @ rows)[None, :] / self.probability
 
 
 @dataclass(frozen=True)
@@ -178,19 +203,6 @@ class TypeTailTarget:
         late = late_probability(workload, tokens, self.deadlines(workload))
         return late / self.probabilities(workload)
 
-    def ratio_gradient(self, workload: Workload, tokens: ArrayLike) -> Array:
-        """Return the derivatives of :meth:`ratio`, shape (N, N), per token.
-
-        Parameters
-        ----------
-        workload : Workload
-            The workload.
-        tokens : array_like, (N,)
-            Thinking tokens of each type.
-        """
-        rows = late_gradient(workload, tokens, self.deadlines(workload))
-        return rows / self.probabilities(workload)[:, None]
-
 
 def late_probability(workload: Workload, tokens: ArrayLike, deadline: Array) -> Array:
     r"""Return :math:`P(T_k > d_k) = P(W > d_k - s_k)` for each type, shape (N,).
@@ -208,41 +220,17 @@ def late_probability(workload: Workload, tokens: ArrayLike, deadline: Array) -> 
     return invert(ServiceMixture.of(workload, tokens), slack, error=ACCURACY).value
 
 
-def late_gradient(workload: Workload, tokens: ArrayLike, deadline: Array) -> Array:
-    r"""Return :math:`\partial P(T_j > d_j)/\partial\ell_k`, shape (N, N), with rows j.
-
-    .. math:: c_k\,\frac{\lambda\pi_k}{1-\rho}\bigl[P(W+W'+s_k > d_j-s_j) - P(W > d_j-s_j)\bigr]
-              + [j = k]\; c_k f_W(d_k - s_k),
-
-    the first for the longer line, the second because a longer service has less time to wait.
-
-    Parameters
-    ----------
-    workload : Workload
-        The workload.
-    tokens : array_like, (N,)
-        Thinking tokens of each type.
-    deadline : ndarray, (N,)
-        :math:`d_k` in s.
-    """
-    mixture = ServiceMixture.of(workload, tokens)
-    service = service_time(workload, tokens)
-    slack = deadline - service
-    # P(W > x) at the slack, and at the slack less each service time for the density
-    at = np.concatenate([slack[:, None], slack[:, None] - mixture.service], axis=1)
-    one = invert(mixture, at, error=ACCURACY).value
-    late, earlier = one[:, :1], one[:, 1:] @ mixture.share
-    density = mixture.arrival_rate * np.maximum(earlier - late[:, 0], 0.0)
-    two = invert(mixture, slack[:, None] - service, waits=2, error=ACCURACY).value
-    front = workload.arrival_rate * workload.share / (1 - mixture.load)
-    rows = front * (two - late) + np.diag(np.where(slack > 0, density, 0.0))
-    return np.asarray(rows * workload.time_per_token)
-
-
 def _positive(name: str, value: ArrayLike) -> Array:
     numbers = floats(name, value)
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         raise ThinkQueueError(f"{name} is {value!r}; it must be positive and finite, in seconds.")
+    return numbers
+
+
+def _finite(name: str, value: ArrayLike) -> Array:
+    numbers = floats(name, value)
+    if not np.isfinite(numbers).all():
+        raise ThinkQueueError(f"{name} is {value!r}; it must be finite, in seconds.")
     return numbers
 
 

@@ -14,6 +14,7 @@ from thinkqueue.waiting_time.exact import (
     waiting_time_tail,
 )
 from thinkqueue.waiting_time.inversion import Inversion, invert_waiting_time_tail
+from thinkqueue.waiting_time.limited_buffer import idle_probability
 from thinkqueue.waiting_time.price import waiting_time_tail_price
 from thinkqueue.waiting_time.series import enclose_waiting_time_tail
 
@@ -22,6 +23,7 @@ __all__ = [
     "TailBound",
     "WaitingTime",
     "enclose_waiting_time_tail",
+    "idle_probability",
     "invert_waiting_time_tail",
     "system_time_quantile",
     "system_time_tail",

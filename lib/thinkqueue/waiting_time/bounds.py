@@ -21,8 +21,10 @@ that lies before 0 sharpens the lower end to :math:`g(\theta s_{\max})\,e^{-\the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
@@ -31,6 +33,15 @@ from thinkqueue.checks import floats
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
+
+SMALL = 0.5
+"""Below this e^x is taken by its series, so that what is left after its first terms is exact."""
+
+SERIES = np.array([1 / factorial(n) for n in range(2, 18)])
+r"""Coefficients of :math:`(e^x - 1 - x)/x^2`."""
+
+ROUNDING = 4e-16
+"""What the rounding of all services and shares may add up to in the load."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,16 @@ class TailBound:
         :math:`C = (1-\rho) / (\lambda\sum_k\pi_k s_k e^{\theta s_k} - 1)`, by Cramér and Lundberg.
     longest_service : float
         :math:`s_{\max}` in s.
+    error : float
+        How far :math:`\theta` and C may be off, relatively: what rounding does to :math:`1-\rho`.
+        Near 1 only as :math:`\rho` comes within :math:`10^{-15}` of 1, where the parameters
+        themselves are no better known.
     """
 
     decay_rate: float
     asymptotic_constant: float
     longest_service: float
+    error: float
 
     def __call__(self, t: ArrayLike) -> Array:
         """Return a number that P(W > t) never exceeds."""
@@ -125,31 +141,44 @@ def tail_bound(workload: Workload, tokens: ArrayLike) -> TailBound:
 def bound_of(mixture: ServiceMixture) -> TailBound:
     """Return the tail bound of a service mixture."""
     if not len(mixture.service):
-        return TailBound(np.inf, 0.0, 0.0)
+        return TailBound(np.inf, 0.0, 0.0, 0.0)
     theta = decay_rate(mixture)
+    x = theta * mixture.service
+    # λ Σ π s e^{θs} − 1 = (λ/θ) Σ π ((x − 1) e^x + 1) by the choice of θ, and no term is negative
     with np.errstate(under="ignore"):
-        tilted = mixture.arrival_rate * mixture.share * mixture.service
-        slope = mixture.load - 1 + float(tilted @ np.expm1(theta * mixture.service))
-    return TailBound(theta, (1 - mixture.load) / slope, mixture.longest)
+        parts = np.expm1(x) * (x - 1) + x
+    small = x < SMALL
+    parts[small] = x[small] ** 2 * polyval(x[small], SERIES * np.arange(1, len(SERIES) + 1))
+    slope = mixture.arrival_rate / theta * float(mixture.share @ parts)
+    error = ROUNDING / mixture.slack
+    return TailBound(theta, mixture.slack / slope, mixture.longest, error)
 
 
 def decay_rate(mixture: ServiceMixture) -> float:
     r"""Return the positive root :math:`\theta` of
     :math:`\lambda(\sum_k \pi_k e^{\theta s_k} - 1) = \theta`, in 1/s.
 
-    In logarithms, so that nothing overflows: :math:`\ln\sum_k \lambda\pi_k (e^{\theta s_k}-1)
-    - \ln\theta` grows with :math:`\theta` from :math:`\ln\rho < 0`, and is positive at
-    :math:`2(1-\rho)/(\lambda M) = 1/\mathbb{E}[W]`, because :math:`e^x - 1 \ge x + x^2/2`.
+    Taken in the form :math:`\lambda\sum_k\pi_k(e^{\theta s_k} - 1 - \theta s_k) = \theta(1-\rho)`,
+    in which nothing cancels however full the server is, and in logarithms, so that nothing
+    overflows. The left side over the right grows with :math:`\theta`, and is at least 1 at
+    :math:`2(1-\rho)/(\lambda M) = 1/\mathbb{E}[W]`, because :math:`e^x - 1 - x \ge x^2/2`.
     """
-    rate = mixture.arrival_rate * mixture.share
+    rate = np.log(mixture.arrival_rate * mixture.share)
+    slack = np.log(mixture.slack)
 
     def excess(theta: float) -> float:
         x = theta * mixture.service
-        logs = np.log(rate) + x + np.log(-np.expm1(-x))
+        large = np.maximum(x, SMALL)
+        logs = rate + np.where(
+            x < SMALL,
+            2 * np.log(x) + np.log(polyval(np.minimum(x, SMALL), SERIES)),
+            large + np.log1p(-(1 + large) * np.exp(-large)),
+        )
         top = logs.max()
-        return float(top + np.log(np.exp(logs - top).sum()) - np.log(theta))
+        return float(top + np.log(np.exp(logs - top).sum()) - np.log(theta) - slack)
 
-    high = low = 2 / mixture.mean_waiting_time
+    second = float(mixture.share @ mixture.service**2)
+    high = low = (1 + 1e-9) * 2 * mixture.slack / (mixture.arrival_rate * second)
     while excess(low) > 0:
         low /= 4
     return float(brentq(excess, low, high, xtol=low * 1e-15, rtol=1e-15))

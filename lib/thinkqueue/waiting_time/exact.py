@@ -13,12 +13,19 @@ from thinkqueue.checks import floats
 from thinkqueue.delay import service_time
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.waiting_time.bounds import TailBound, bound_of, times_array
+from thinkqueue.waiting_time.inversion import Inversion, invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.renewal import TiltedTail, solve
 from thinkqueue.workload import Workload
 
-HALVINGS = 200
+ROUNDS = 200
 """Enough for a bracket of any width to shrink to two neighbouring numbers."""
+
+PARTS = np.arange(1, 16) / 16
+"""Where a bracket is looked at in each round; one evaluation costs little more than none."""
+
+FALLBACK = 1e-9
+"""The error asked of the inversion where the panels would be too many."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,17 @@ class WaitingTime:
     mixture: ServiceMixture
     bound: TailBound
     _tilted: TiltedTail | None
+    """None where the transform is inverted instead."""
 
     @property
     def error(self) -> float:
-        r"""An estimate of the relative error of :meth:`tail`, where :math:`P(W>t) > 10^{-30}`."""
-        return 0.0 if self._tilted is None else self._tilted.error
+        r"""An estimate of the relative error of :meth:`tail`, where :math:`P(W>t) > 10^{-30}`.
+
+        Where the tail comes from the inversion of the transform, the bound on its absolute error.
+        """
+        if self._tilted is not None:
+            return self._tilted.error
+        return self._invert(np.zeros(1)).error if len(self.mixture.service) else 0.0
 
     def tail(self, t: ArrayLike) -> Array:
         """Return P(W > t), of the shape of t; 1 for t < 0.
@@ -51,9 +64,10 @@ class WaitingTime:
             Times in s.
         """
         at = times_array(t)
-        if self._tilted is None:
-            return np.where(at < 0, 1.0, 0.0)
-        return self._tilted.tail(at)
+        return self._invert(at).value if self._tilted is None else self._tilted.tail(at)
+
+    def _invert(self, at: Array) -> Inversion:
+        return invert(self.mixture, at, error=FALLBACK)
 
     def density(self, t: ArrayLike) -> Array:
         r"""Return the density of W at t > 0, by the equation of Takács, in 1/s.
@@ -112,13 +126,14 @@ def waiting_time_distribution(
     -----
     Exact to rounding for up to about five types; with more, :attr:`WaitingTime.error` says how
     close, typically 1e-9 or better. The method is our own; see
-    :mod:`thinkqueue.waiting_time.renewal`.
+    :mod:`thinkqueue.waiting_time.renewal`. Its work is bounded: where services differ so much in
+    length that it would take more than a few seconds, the transform is inverted instead, with an
+    absolute error that :attr:`WaitingTime.error` bounds.
     """
     mixture = ServiceMixture.of(workload, tokens)
     if not len(mixture.service):
         return WaitingTime(mixture, bound_of(mixture), None)
-    tilted = solve(mixture, error=error)
-    return WaitingTime(mixture, tilted.bound, tilted)
+    return WaitingTime(mixture, bound_of(mixture), solve(mixture, error=error))
 
 
 def waiting_time_tail(workload: Workload, tokens: ArrayLike, t: ArrayLike) -> Array:
@@ -251,7 +266,7 @@ def levels_array(p: ArrayLike) -> Array:
 def _least_time(
     tail: Callable[[Array], Array], levels: Array, shift: float, bound: TailBound
 ) -> Array:
-    """The least t with tail(t) ≤ 1 − p, by bisection; where it jumps, that is where it jumps."""
+    """The least t with tail(t) ≤ 1 − p, by sections; where it jumps, that is where it jumps."""
     rare = 1 - levels
     if np.isinf(bound.decay_rate):
         high = np.full_like(levels, shift)
@@ -262,10 +277,12 @@ def _least_time(
     # a level that P(W = 0) or P(T = 0) reaches already
     high = np.where(low < 0, 0.0, high)
     low = np.maximum(low, 0.0)
-    for _ in range(HALVINGS):
-        middle = low + (high - low) / 2
-        if not ((middle > low) & (middle < high)).any():
+    for _ in range(ROUNDS):
+        inner = low[..., None] + (high - low)[..., None] * PARTS
+        if not ((inner > low[..., None]) & (inner < high[..., None])).any():
             break
-        enough = tail(middle) <= rare
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        enough = tail(inner) <= rare[..., None]
+        # the tail falls: the first point that suffices ends the new bracket
+        high = np.where(enough, inner, high[..., None]).min(axis=-1)
+        low = np.where(enough | (inner >= high[..., None]), low[..., None], inner).max(axis=-1)
     return high

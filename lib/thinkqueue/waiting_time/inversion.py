@@ -20,15 +20,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb, factorial, pi
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import SMALLEST, one_number
 from thinkqueue.waiting_time.bounds import bound_of, times_array
 from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
+
+Complex = NDArray[np.complexfloating[Any, Any]]
 
 DAMPING = 2.0
 """a L: the transform is sampled on the line Re z = a, and errors are amplified by e^{a t}."""
@@ -39,6 +42,8 @@ MOST_REMOVED = 6
 MOST_FREQUENCIES = 400_000
 CHUNK = 2_000_000
 BLOCK = 64
+EXACT = 8
+"""Blocks of frequencies in which 1 - e^{-zs} is computed without cancellation."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,27 @@ def _few_residuals(
     return mass * total, 4 * np.finfo(float).eps * mass * rounding
 
 
+def _busy(mixture: ServiceMixture, z: Complex, a: float, step: float) -> Complex:
+    r"""Return :math:`1 - \sum_k\pi_k e^{-z s_k}` on the line :math:`z_n = a + i n\,\text{step}`.
+
+    The first frequencies, where the difference is small, each by itself; of the others the powers
+    with n = BLOCK i + j as products of two small sets.
+    """
+    first = min(len(z), EXACT * BLOCK)
+    busy = np.empty_like(z)
+    busy[:first] = -np.expm1(-z[:first, None] * mixture.service) @ mixture.share
+    rows = -(-(len(z) - first) // BLOCK)
+    fine = np.exp(-1j * step * np.arange(BLOCK) * mixture.service[:, None])
+    weight = mixture.share * np.exp(-a * mixture.service)
+    for begin in range(0, rows, CHUNK // BLOCK // BLOCK):
+        block = np.arange(begin, min(begin + CHUNK // BLOCK // BLOCK, rows))
+        coarse = np.exp(-1j * step * (first + BLOCK * block[:, None]) * mixture.service)
+        at = first + BLOCK * begin
+        part = 1 - ((coarse * weight) @ fine).ravel()
+        busy[at : at + len(part)] = part[: len(z) - at]
+    return busy
+
+
 def _fourier_sum(terms: Array, angle: Array) -> Array:
     r"""Return :math:`\operatorname{Re}\sum_k f_k e^{ik\phi}` for each angle.
 
@@ -241,14 +267,8 @@ def _many_residuals(
     """
     half, r, rho = plan.half_period, plan.removed, mixture.load
     a = DAMPING / half
-    k = np.arange(plan.frequencies + 1)
-    z = a + 1j * pi / half * k
-    x = np.empty_like(z)
-    step = max(1, CHUNK // len(mixture.service))
-    for first in range(0, len(z), step):
-        part = z[first : first + step]
-        busy = -np.expm1(-part[:, None] * mixture.service) @ mixture.share
-        x[first : first + step] = mixture.arrival_rate * busy / part
+    z = a + 1j * pi / half * np.arange(plan.frequencies + 1)
+    x = mixture.arrival_rate * _busy(mixture, z, a, pi / half) / z
     mass = (1 - rho) ** waits
     # what is left of (1 - x)^{-q} = sum of (n + 1)^{q-1} x^n beyond n = r
     count = 1 if waits == 1 else r + 2 - (r + 1) * x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,6 +79,12 @@ class ServiceMixture:
         return self.arrival_rate * self.mean
 
     @cached_property
+    def slack(self) -> float:
+        r"""What is left of the server, :math:`1-\rho`, with the terms added exactly."""
+        left = math.fsum([1.0, *(-self.arrival_rate * self.share * self.service).tolist()])
+        return left if left > 0 else 1 - self.load
+
+    @cached_property
     def mean_waiting_time(self) -> float:
         r"""The mean wait :math:`\lambda M / (2(1-\rho))` in s."""
-        return self.arrival_rate * float(self.share @ self.service**2) / (2 * (1 - self.load))
+        return self.arrival_rate * float(self.share @ self.service**2) / (2 * self.slack)

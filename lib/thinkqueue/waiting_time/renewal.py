@@ -43,11 +43,14 @@ NEVER = 1e-30
 
 MOST_SUMS = 400
 MOST_PANELS = 20_000
+STEP_WORK = 60
+MOST_WORK = 400_000
+"""Panels looked back at, over all steps, before the work is called too much: a few seconds."""
 
 
 @dataclass(frozen=True)
 class TiltedTail:
-    r"""The function :math:`G(t) = e^{\theta t}P(W>t)`: computed up to a horizon, enclosed beyond.
+    r"""The function :math:`G(t) = e^{\theta t}P(W>t)`: computed until it has settled.
 
     Attributes
     ----------
@@ -56,8 +59,9 @@ class TiltedTail:
     panels : Panels
         G from 0 to the horizon.
     low, high : float
-        The least and largest value of G in the last window of one longest service before the
-        horizon; G lies between them ever after.
+        The least and largest value of G, at the nodes, in the last window of one longest service
+        before the horizon. G lies between its true extremes there ever after; between the nodes
+        it may go further by about ``error``, so this is an estimate and no proof.
     error : float
         An estimate of the relative error of G up to the horizon.
     """
@@ -83,7 +87,7 @@ class TiltedTail:
             return np.where(t < 0, 1.0, np.exp(-theta * np.maximum(t, 0)) * value)
 
 
-def solve(mixture: ServiceMixture, *, error: float = 1e-12) -> TiltedTail:
+def solve(mixture: ServiceMixture, *, error: float = 1e-12) -> TiltedTail | None:
     r"""Compute the tilted tail until it has settled.
 
     Parameters
@@ -92,10 +96,17 @@ def solve(mixture: ServiceMixture, *, error: float = 1e-12) -> TiltedTail:
         At least one service time, and a load below 1.
     error : float, optional
         Stop once G varies by less than this, relatively, over a window of one longest service.
+
+    Returns
+    -------
+    TiltedTail or None
+        None where the panels would be too many: with services of very different lengths.
     """
     bound = bound_of(mixture)
     build = _Build(mixture, bound)
-    while not build.settled(error) and len(build.edges) < MOST_PANELS:
+    while not build.settled(error):
+        if len(build.edges) > MOST_PANELS or build.work > MOST_WORK:
+            return None
         build.step()
     low, high = build.window()
     return TiltedTail(bound, build.panels(), low, high, build.error)
@@ -119,6 +130,7 @@ class _Build:
         self.coefficients: list[Array] = []
         self.windows: list[Array] = []
         self.defect = 0.0
+        self.work = 0
         self.slack = 1 - mixture.load
         self.extremes: list[tuple[float, float]] = []
 
@@ -128,6 +140,7 @@ class _Build:
     def recent(self, rows: list[Array]) -> Panels:
         """The panels that reach into the last window of one longest service."""
         first = max(bisect_right(self.edges, self.edges[-1] - self.longest) - 1, 0)
+        self.work += len(rows) - first + STEP_WORK
         return Panels(np.array(self.edges[first:]), np.array(rows[first:]))
 
     @property

@@ -98,30 +98,53 @@ def enclose(mixture: ServiceMixture, t: float, *, width: float = 1e-15) -> tuple
 
 def _series(arb: Any, mixture: ServiceMixture, t: float) -> Any:
     service = [arb(s) for s in mixture.service.tolist()]
-    total_rate = arb(mixture.arrival_rate)
-    rate = [total_rate * arb(p) for p in mixture.share.tolist()]
-    arrival_rate = sum(rate, arb(0))
+    rate = [arb(mixture.arrival_rate) * arb(p) for p in mixture.share.tolist()]
     load = sum((r * s for r, s in zip(rate, service)), arb(0))
+    return 1 - (1 - load) * scale(arb, rate, service, arb(t))[0]
+
+
+def scale(arb: Any, rate: list[Any], service: list[Any], t: Any) -> tuple[Any, Any]:
+    r"""Return :math:`q = P(W\le t)/(1-\rho)` and :math:`P(W+W'\le t)/(1-\rho)^2`, as balls.
+
+    The first is 1/I, and both are there for any load. The second has the same terms with
+    :math:`x_n^n` replaced by :math:`(n+1)x_n^n + \lambda x_n^{n+1}`.
+
+    Parameters
+    ----------
+    arb : type
+        The balls of python-flint.
+    rate, service : list of arb
+        :math:`\lambda\pi_k` and :math:`s_k > 0`.
+    t : arb
+        The time. Exact where it may be 0: there both jump, and the values are those at 0.
+
+    Raises
+    ------
+    ThinkQueueError
+        If the series has too many terms.
+    """
+    arrival_rate = sum(rate, arb(0))
     terms = 0
 
-    def add(k: int, left: Any, order: int, weight: Any) -> Any:
+    def add(k: int, left: Any, order: int, weight: Any) -> tuple[Any, Any]:
         """The terms in which the orders of the types before k are chosen already."""
         nonlocal terms
         if k == len(service):
             terms += 1
             if terms > MOST_TERMS:
                 raise ThinkQueueError(
-                    f"The series at t = {t:g} s has more than {MOST_TERMS} terms; ask for a "
-                    "smaller t or use waiting_time_tail."
+                    f"The series at t = {float(t):g} s has more than {MOST_TERMS} terms; ask for "
+                    "a smaller t or use waiting_time_tail."
                 )
-            return weight * left**order * (arrival_rate * left).exp()
-        subtotal, n = arb(0), 0
+            term = weight * left**order * (arrival_rate * left).exp()
+            return term, term * (order + 1 + arrival_rate * left)
+        one, two, n = arb(0), arb(0), 0
         while not left < 0:
             # a ball that holds 0 stands for (left)_+ within its own error
-            subtotal += add(k + 1, left, order + n, weight)
-            n += 1
+            first, second = add(k + 1, left, order + n, weight)
+            one, two, n = one + first, two + second, n + 1
             weight = weight * -rate[k] / n
             left = left - service[k]
-        return subtotal
+        return one, two
 
-    return 1 - (1 - load) * add(0, arb(t), 0, arb(1))
+    return add(0, t, 0, arb(1))

@@ -1,71 +1,18 @@
-"""The waiting-time distribution: closed form, invariants, two more methods, stress, controls."""
+"""The waiting-time distribution: closed form, invariants, simulation, stress, controls."""
 
 from __future__ import annotations
 
-from math import factorial
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import thinkqueue as tq
-from thinkqueue.arrays import Array
-from thinkqueue.waiting_time.inversion import invert
-from thinkqueue.waiting_time.mixture import ServiceMixture
+from queues import MIXTURES, erlang_cdf, mixture, single, small
 from thinkqueue.waiting_time.renewal import solve
 from workloads import QWEN, hard_workload, plain_workload
 
 LOADS = (0.01, 0.1, 0.3, 0.6, 0.9, 0.99, 0.999)
-
-MIXTURES = {
-    "one duration": ([1.0], [1.0]),
-    "three": ([0.3, 0.5, 0.2], [0.37, 1.1, 2.3]),
-    "a very short one": ([0.5, 0.3, 0.2], [0.05, 1.0, 3.0]),
-    "incommensurable": ([0.4, 0.6], [1.0, 2**0.5]),
-    "a rare long one": ([0.99, 0.01], [1.0, 30.0]),
-    "common multiples": ([0.2, 0.3, 0.4, 0.1], [1.0, 2.0, 3.0, 6.0]),
-}
-
-
-def mixture(name: str, load: float) -> ServiceMixture:
-    share, service = (np.array(part) for part in MIXTURES[name])
-    return ServiceMixture(load / float(share @ service), share, service)
-
-
-def single(load: float) -> tuple[tq.Workload, Array]:
-    """M/D/1 with a service time of one second."""
-    return tq.Workload.from_arrays(
-        share=[1.0],
-        gain=0.5,
-        rate=1e-3,
-        baseline=0.0,
-        base_time=0.5,
-        time_per_token=0.01,
-        arrival_rate=load,
-        accuracy_weight=100.0,
-    ), np.array([50.0])
-
-
-def small() -> tuple[tq.Workload, Array]:
-    """Three types at a load of 0.7."""
-    w = tq.Workload.from_arrays(
-        share=[0.3, 0.5, 0.2],
-        gain=0.5,
-        rate=1e-3,
-        baseline=0.0,
-        base_time=[0.2, 0.6, 0.3],
-        time_per_token=0.01,
-        arrival_rate=0.7 / 1.121,
-        accuracy_weight=100.0,
-    )
-    return w, np.array([17.0, 50.0, 200.0])
-
-
-def erlang_cdf(load: float, t: float) -> float:
-    """P(W ≤ t) of M/D/1 with service time 1: Erlang's series, safe in doubles for small t only."""
-    return (1 - load) * sum(
-        (-load * (t - n)) ** n / factorial(n) * np.exp(load * (t - n)) for n in range(int(t) + 1)
-    )
-
 
 # closed form ---------------------------------------------------------------------------------
 
@@ -79,66 +26,6 @@ def test_series_of_one_duration(load: float) -> None:
     assert np.abs(tq.waiting_time_tail(w, ell, t) - exact).max() < 1e-13
     inverted = tq.invert_waiting_time_tail(w, ell, t)
     assert np.abs(inverted.value - exact).max() < min(1e-8, inverted.error + 1e-13)
-
-
-def test_series_in_doubles_fails_where_balls_and_panels_do_not() -> None:
-    w, ell = single(0.9)
-    low, high = tq.enclose_waiting_time_tail(w, ell, 40.0)
-    assert high - low < 1e-14
-    assert tq.waiting_time_tail(w, ell, 40.0) == pytest.approx(low, rel=1e-10)
-    assert abs(1 - erlang_cdf(0.9, 40.0) - low) > 1e-3
-
-
-# exact enclosures for mixtures ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", MIXTURES)
-@pytest.mark.parametrize("load", [0.05, 0.5, 0.95])
-def test_mixtures_lie_in_the_rigorous_enclosure(name: str, load: float) -> None:
-    from thinkqueue.waiting_time.series import enclose
-
-    queue = mixture(name, load)
-    tilted = solve(queue)
-    kinks = queue.service[-1] * np.array([1 - 1e-9, 1, 1 + 1e-9])
-    for t in (0.0, 0.3 * queue.service[0], *kinks, 1.7 * queue.longest):
-        low, high = enclose(queue, float(t), width=1e-16)
-        value = float(tilted.tail(np.array(t)))
-        assert low * (1 - 1e-12) <= value <= high * (1 + 1e-12)
-
-
-# an independent second method -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", MIXTURES)
-@pytest.mark.parametrize("load", [0.01, 0.3, 0.9, 0.99])
-def test_inversion_keeps_its_stated_error(name: str, load: float) -> None:
-    queue = mixture(name, load)
-    tilted = solve(queue)
-    kinks = np.add.outer(queue.service, [-1e-7, 0, 1e-7]).ravel()
-    t = np.concatenate([kinks, 2 * kinks, np.linspace(0, 25 * queue.mean, 60)])
-    for error in (1e-6, 1e-10):
-        inverted = invert(queue, t, error=error)
-        assert inverted.error < 4 * error
-        assert np.abs(inverted.value - tilted.tail(t)).max() <= inverted.error + 1e-13
-
-
-def test_two_waits_add_up() -> None:
-    """The inversion of the square of the transform is the convolution of the distribution."""
-    queue = mixture("three", 0.7)
-    tilted = solve(queue)
-    end = 9.0
-    sums = np.add.outer(queue.service, np.append(queue.service, 0)).ravel()
-    edges = np.unique(np.concatenate([[0, end], sums, end - sums, np.linspace(0, end, 40)]))
-    edges = edges[(edges >= 0) & (edges <= end)]
-    x, weight = np.polynomial.legendre.leggauss(20)
-    half = np.diff(edges)[:, None] / 2
-    u, weight = (edges[:-1, None] + half * (x + 1)).ravel(), (half * weight).ravel()
-    density = queue.arrival_rate * (
-        tilted.tail(u[:, None] - queue.service) @ queue.share - tilted.tail(u)
-    )
-    split = float((weight * density * tilted.tail(end - u)).sum())
-    convolved = (1 - queue.load) * tilted.tail(np.array(end)) + split + tilted.tail(np.array(end))
-    assert invert(queue, np.array(end), waits=2).value == pytest.approx(convolved, abs=1e-9)
 
 
 @pytest.mark.slow
@@ -298,29 +185,6 @@ def test_bad_input_is_refused_kindly() -> None:
     assert (late.value[1:] == 0).all()
 
 
-# the price of the tail: finite differences ------------------------------------------------------
-
-
-def test_tail_price_is_the_derivative() -> None:
-    w, ell = small()
-    t = np.array([0.2, 1.5, 8.0])
-    price = tq.waiting_time_tail_price(w, ell, t)
-    assert price.shape == (3, len(w))
-    step = 1e-4 / w.time_per_token
-    for k in range(len(w)):
-        shift = np.eye(len(w))[k] * step
-        up, down = (tq.waiting_time_tail(w, ell + side * shift, t) for side in (1, -1))
-        np.testing.assert_allclose(price[:, k], (up - down) / 2e-4, rtol=1e-5)
-
-
-def test_tail_price_integrates_to_the_queueing_price() -> None:
-    w = tq.Workload.from_toml(QWEN)
-    ell = tq.solve(w).tokens
-    t = np.linspace(0, 400, 2001)
-    price = np.trapezoid(tq.waiting_time_tail_price(w, ell, t, error=1e-8), t, axis=0)
-    np.testing.assert_allclose(price / w.share, tq.queueing_price(w, ell) - 1, rtol=2e-3)
-
-
 # stress and controls ----------------------------------------------------------------------------
 
 
@@ -365,3 +229,49 @@ def test_textbook_approximations_fail(load: float) -> None:
     ):
         assert abs(wrong / exact - 1) > 0.005
     assert tq.tail_bound(w, ell).asymptote(t) == pytest.approx(exact, rel=0.06)
+
+
+def test_services_of_very_different_lengths_end_in_time() -> None:
+    """Panels of .05 s over many times 400 s would take minutes: the transform is inverted."""
+    w = tq.Workload.from_arrays(
+        share=[1 - 1e-6, 1e-6],
+        gain=0.5,
+        rate=1e-3,
+        baseline=0.0,
+        base_time=[0.05, 400.0],
+        time_per_token=0.01,
+        arrival_rate=0.9 / (0.05 * (1 - 1e-6) + 4e-4),
+        accuracy_weight=100.0,
+    )
+    wait = tq.waiting_time_distribution(w, [0, 0])
+    assert wait._tilted is None
+    assert 0 < wait.error < 1e-4
+    mean, t = float(tq.mean_waiting_time(w, [0, 0])), np.array([0.0, 1.0, 400.0])
+    tail = wait.tail(t)
+    assert tail[0] == pytest.approx(0.9, abs=2 * wait.error)
+    assert (tail <= wait.bound(t) + wait.error).all()
+    assert mean > 0
+
+
+@pytest.mark.parametrize("slack", [1e-3, 1e-8, 1e-12, 1e-15])
+def test_the_decay_rate_of_a_server_that_is_all_but_full(slack: float) -> None:
+    """θ → 2(1-ρ)/(λM) (1 - …): exact to the error that is stated, which near 1 is large."""
+    w = tq.Workload.from_arrays(
+        share=[0.5, 0.5],
+        gain=0.5,
+        rate=1e-3,
+        baseline=0.0,
+        base_time=[1.0, 2.0],
+        time_per_token=0.01,
+        arrival_rate=(1 - slack) / 1.5,
+        accuracy_weight=100.0,
+    )
+    left = float(1 - Fraction(w.arrival_rate) * Fraction(3, 2))
+    bound = tq.tail_bound(w, [0, 0])
+    heavy = 2 * left / (w.arrival_rate * 2.5)
+    # the next term of the expansion: θ = h (1 - h m₃ / 3M)
+    expected = heavy * (1 - heavy * 4.5 / 7.5)
+    assert abs(bound.decay_rate / expected - 1) <= bound.error + slack**2
+    assert bound.asymptotic_constant == pytest.approx(1, abs=slack + bound.error)
+    assert bound.error < 1e-12 or slack < 1e-3
+    assert bound.error > 0.1 or slack > 1e-15

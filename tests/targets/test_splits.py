@@ -1,0 +1,58 @@
+"""Sharing out the lateness: what is necessary, what is sufficient, and how much between them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import thinkqueue as tq
+from thinkqueue.arrays import Array
+from thinkqueue.targets.splits import Splits
+from thinkqueue.targets.tangents import Limits, excess
+from workloads import plain_workload
+
+
+def at_budgets(seed: int) -> tuple[Splits, Array, Array, float]:
+    """A search whose promise some random budgets just keep, with their lateness."""
+    w = plain_workload(seed, types=4)
+    ell = tq.solve(w).tokens * np.random.default_rng(seed).uniform(0.2, 1.0, 4)
+    d = 1.5 * float(tq.service_time(w, ell).max())
+    late = tq.system_time_tail(w, ell, d, per_type=True)
+    return Splits(w, d, float(w.share @ late), False), ell, late, 1e-7
+
+
+def by(splits: Splits, limits: Limits, ell: Array, late: Array) -> Array:
+    lost = splits.tangents.slack(ell) * late / (1 - late)
+    return excess(splits.tangents, limits, ell, lost)
+
+
+def test_intervals_around_the_lateness_imply_their_limits() -> None:
+    generator = np.random.default_rng(1)
+    for seed in range(4):
+        splits, ell, late, tiny = at_budgets(seed)
+        np.testing.assert_allclose(splits.lateness(ell), late, atol=tiny)
+        for _ in range(15):
+            low = late * generator.uniform(0, 1, 4)
+            high = late + (1 - late) * generator.uniform(0, 1, 4) ** 3
+            assert (by(splits, splits.necessary(low, high), ell, late) <= tiny).all()
+            # the secant meets the curve at both ends, and no bound is sharper there
+            for ends in ((late, high), (low, late)):
+                assert abs(by(splits, splits.together(*ends), ell, late)[0]) <= tiny
+        # a type that may be given up plays no part
+        assert not splits.necessary(low, np.ones(4)).used.any()
+
+
+def test_a_tangent_is_sufficient() -> None:
+    """Where the limit at some split holds, the promise is kept; at the split itself it is tight."""
+    generator = np.random.default_rng(2)
+    kept = 0
+    for seed in range(4):
+        splits, ell, late, tiny = at_budgets(seed)
+        assert abs(by(splits, splits.together(late, late), ell, late)[0]) <= tiny
+        for _ in range(15):
+            other = np.clip(late * generator.uniform(0.3, 3, 4), 0, 1)
+            shorter = ell * generator.uniform(0.9, 1.02, 4)
+            there = splits.lateness(shorter)
+            if by(splits, splits.together(other, other), shorter, there)[0] <= 0:
+                kept += 1
+                assert splits.share @ there <= splits.probability + tiny
+    assert kept > 8
