@@ -6,11 +6,11 @@ import pytest
 import thinkqueue as tq
 from thinkqueue.arrivals import (
     MarkovModulated,
+    OnRecord,
     Records,
     Trace,
     corrected_waiting_time,
     fitted_variability,
-    queue,
     solve_corrected,
 )
 from workloads import QWEN, plain_workloads
@@ -120,19 +120,15 @@ def test_the_corrected_formula_and_its_optimum(variability):
         assert worth(other) <= best.objective + best.gap + 1e-9
 
 
-def test_the_slope_that_plans_is_that_of_the_mean_time_also_where_types_are_not_the_shares(
-    monkeypatch,
-):
+def test_the_slope_that_plans_is_that_of_the_mean_time_also_where_types_are_not_the_shares():
     records = Records.draw(WORKLOAD, BURSTY, seed=11, replications=1, jobs=60)
     drawn = np.bincount(records.kinds.ravel(), minlength=5) / records.kinds.size
     assert abs(drawn - WORKLOAD.share).max() > 0.03
-    monkeypatch.setattr(queue, "maximise", lambda workload, time, start: time)
-    time = records.solve()
-    value, slope = time(BEST.tokens)
-    assert value == pytest.approx(records.mean_system_time(BEST.tokens), rel=1e-12)
+    state = OnRecord(records).at(WORKLOAD, BEST.tokens)
+    assert state.time == pytest.approx(records.mean_system_time(BEST.tokens), rel=1e-12)
     for k, step in enumerate(1e-4 * np.eye(5)):
         up, down = (records.mean_system_time(BEST.tokens + sign * step) for sign in (1, -1))
-        assert slope[k] == pytest.approx((up - down) / 2e-4, rel=1e-5)
+        assert WORKLOAD.share[k] * state.price[k] == pytest.approx((up - down) / 2e-4, rel=1e-5)
 
 
 def test_the_correction_recovers_most_of_what_burstiness_costs(bursty):

@@ -2,7 +2,8 @@
 
 from thinkqueue.arrivals.markov import MarkovModulated, fit_markov_modulated
 from thinkqueue.arrivals.queue import (
-    Budgets,
+    Corrected,
+    OnRecord,
     Records,
     corrected_waiting_time,
     fitted_variability,
@@ -25,7 +26,7 @@ from thinkqueue.arrivals.trace import Trace
 
 __all__ = [
     "ArrivalStatistics",
-    "Budgets",
+    "Corrected",
     "MarkovModulated",
     "Outcome",
     "Recorded",

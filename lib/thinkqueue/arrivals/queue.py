@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 from scipy.special import stdtrit
 
-from thinkqueue.arrays import Array, Index
+from thinkqueue.arrays import Array, Index, Scalar, first, total
 from thinkqueue.arrivals.markov import MarkovModulated
 from thinkqueue.arrivals.trace import Trace
-from thinkqueue.checks import check_count
-from thinkqueue.delay import mean_waiting_time, only_fifo, service_moments, service_time
+from thinkqueue.checks import check_count, one_number
+from thinkqueue.delay import (
+    Formula,
+    State,
+    TwoMoments,
+    mean_system_time,
+    mean_waiting_time,
+    only_fifo,
+    room,
+    service_moments,
+    service_time,
+)
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate
 from thinkqueue.simulation.simulate import check_levels
+from thinkqueue.solution import Solution
 from thinkqueue.solve import solve
-from thinkqueue.workload import Workload, tokens_array
-
-NEARLY_FULL = 1e-4
+from thinkqueue.solvers.quasi_newton import QuasiNewton
+from thinkqueue.workload import Fifo, Parameters, Workload
 
 
 @dataclass(frozen=True)
@@ -145,112 +153,111 @@ class Records:
         worth = self.workload.accuracy_weight * float(mean_accuracy(self.workload, tokens))
         return worth - self.mean_system_time(tokens)
 
-    def solve(self, *, start: ArrayLike | None = None) -> Budgets:
+    def solve(self, *, start: ArrayLike | None = None) -> Solution:
         r"""Find the budgets that are best on these records.
 
         The mean system time of fixed records is convex in the tokens (``simulation/lindley.py``),
-        so there is one optimal value, and the tangent bound of the Poisson queue certifies it here
-        as well.
+        so there is one optimal value, and the tangent bound certifies it here as well.
 
         Parameters
         ----------
         start : array_like, (N,), optional
             Where to begin; the Poisson optimum by default.
+
+        Returns
+        -------
+        Solution
+            What limited-memory steps reached, with its certified gap, whatever that is: the mean
+            time has kinks.
         """
-        # the share of a type in the records differs a little from its share of all queries, of
-        # which the service term is taken
         w = self.workload
-        drawn = np.bincount(self.kinds.ravel(), minlength=len(w)) / self.kinds.size
-
-        def time(tokens: Array) -> tuple[float, Array]:
-            waiting, slope = self.waiting(tokens)
-            service = float(service_moments(w, tokens)[0])
-            return service + waiting.mean(), slope + (w.share - drawn) * w.time_per_token
-
-        return maximise(w, time, start)
+        start = solve(w.replace(server=Fifo())).tokens if start is None else start
+        return solve(w.replace(server=OnRecord(self)), QuasiNewton(), start=start, throw=False)
 
 
 @dataclass(frozen=True)
-class Budgets:
-    """The best budgets for a convex mean system time, with a certificate.
-
-    Attributes
-    ----------
-    tokens : ndarray, (N,)
-        Thinking tokens of each type.
-    objective : float
-        J there, in s.
-    gap : float
-        No allocation is better by more than this, in s, by the tangent bound.
-    """
-
-    tokens: Array
-    objective: float
-    gap: float
-
-
-def maximise(
-    workload: Workload,
-    time: Callable[[Array], tuple[float, Array]],
-    start: ArrayLike | None = None,
-) -> Budgets:
-    r"""Maximise :math:`\alpha\sum_k w_k\pi_k p_k(\ell_k) - T(\ell)` for a convex T.
+class OnRecord:
+    """The server of recorded arrivals: a delay that is measured and not computed.
 
     Parameters
     ----------
-    workload : Workload
-        The accuracies and the caps.
-    time : callable
-        T and a subgradient of it.
-    start : array_like, (N,), optional
-        Where to begin; the Poisson optimum by default.
-
-    Notes
-    -----
-    Limited-memory quasi-Newton steps (SciPy's L-BFGS-B), restarted while they help; what certifies
-    the result is not the method but the bound: a subgradient g of the convex T at
-    :math:`\hat\ell` gives
-
-    .. math:: J(\ell) \le \sum_k \max_{0\le x\le\ell_{\max,k}}[\alpha w_k\pi_k p_k(x) - g_k x]
-              - T(\hat\ell) + g\cdot\hat\ell .
+    records : Records
+        Arrivals with types.
     """
-    w = workload
-    worth = w.accuracy_weight * w.weight * w.share * w.gain
-    scale = 1 / w.rate
 
-    def negative(x: Array) -> tuple[float, Array]:
-        tokens = np.clip(x * scale, 0, w.max_tokens)
-        value, slope = time(tokens)
-        decay = np.exp(-w.rate * tokens)
-        return value + float(worth @ decay), (slope - worth * w.rate * decay) * scale
+    records: Records
+    convex: bool = True
 
-    x = np.asarray(solve(w).tokens if start is None else tokens_array(w, start)) / scale
-    bounds = list(zip(np.zeros(x.size), w.max_tokens / scale, strict=True))
-    best = np.inf
-    for _ in range(20):
-        found = minimize(negative, x, jac=True, bounds=bounds, method="L-BFGS-B")
-        x = found.x
-        if not found.fun < best - 1e-9 * abs(found.fun):
-            break
-        best = found.fun
-    tokens = np.clip(x * scale, 0, w.max_tokens)
-    value, slope = time(tokens)
-    with np.errstate(divide="ignore"):
-        top = np.log(worth * w.rate / np.maximum(slope, 1e-300)) / w.rate
-    top = np.clip(top, 0, w.max_tokens)
-    gain = worth * (np.exp(-w.rate * tokens) - np.exp(-w.rate * top)) - slope * (top - tokens)
-    worth_there = w.accuracy_weight * float(mean_accuracy(w, tokens))
-    return Budgets(tokens, worth_there - value, float(gain.sum()))
+    def at(self, problem: Parameters, tokens: Array) -> State:
+        """Return the mean system time over the records and its slopes.
+
+        Parameters
+        ----------
+        problem : Parameters
+            The workload.
+        tokens : ndarray, (N,)
+            Thinking tokens.
+        """
+        records, share = self.records, problem.share
+        types = problem.service.moments(tokens)
+        waiting, slope = records.waiting(tokens)
+        # the share of a type in the records differs a little from its share of all queries, of
+        # which the service term is taken
+        drawn = np.bincount(records.kinds.ravel(), minlength=share.size) / records.kinds.size
+        slope = slope + (share - drawn) * types.mean_slope
+        m = first(total(share, types.mean))
+        price = np.where(share > 0, slope / np.where(share > 0, share, 1.0), types.mean_slope)
+        return State(m + float(waiting.mean()), 1 - first(problem.arrival_rate) * m, price)
 
 
-def corrected_waiting_time(workload: Workload, tokens: ArrayLike, variability: float) -> float:
-    r"""Return the mean waiting time with a term for arrivals that are not Poisson, in s.
+@dataclass(frozen=True)
+class Corrected(TwoMoments):
+    r"""First come, first served with a term for arrivals that are not Poisson.
 
     .. math:: \mathbb{E}[W] \approx \frac{\lambda\,(M + (v - 1)\,m^2)}{2(1 - \rho)}
               = \frac{\rho\, m}{1 - \rho}\cdot\frac{v + c_s^2}{2}
 
     The formula of Kingman's bound with the correction of Allen and Cunneen, exact for Poisson
     arrivals, where v = 1. In the original v is the squared coefficient of variation of the gaps.
+    Convex for every :math:`v \ge 0`, since :math:`(M - m^2)/(1-\rho)` and :math:`m^2/(1-\rho)`
+    are.
+
+    Parameters
+    ----------
+    variability : float
+        v, not negative.
+    """
+
+    variability: float
+
+    def __post_init__(self) -> None:
+        one_number("variability", self.variability, least=0)
+
+    def formula(self, rate: Scalar, m: Scalar) -> Formula:
+        r"""Return :math:`g = m + (v-1)\nu m^2/2` and :math:`f = \nu/2`, :math:`\nu = \lambda/y`.
+
+        Parameters
+        ----------
+        rate : float or ndarray, (..., 1)
+            :math:`\lambda`.
+        m : float or ndarray, (..., 1)
+            The mean service time.
+        """
+        slack = 1 - rate * m
+        nu, more = rate / room(slack), self.variability - 1
+        return Formula(
+            slack=slack,
+            g=m + more * nu * m * m / 2,
+            g1=1 + more * (nu * m + nu * nu * m * m / 2),
+            g2=more * (nu + 2 * nu * nu * m + nu * nu * nu * m * m),
+            f=nu / 2,
+            f1=nu * nu / 2,
+            excess=0.0,
+        )
+
+
+def corrected_waiting_time(workload: Workload, tokens: ArrayLike, variability: float) -> float:
+    r"""Return the mean waiting time that :class:`Corrected` says, in s.
 
     Parameters
     ----------
@@ -261,41 +268,21 @@ def corrected_waiting_time(workload: Workload, tokens: ArrayLike, variability: f
     variability : float
         v, not negative.
     """
-    m = float(service_moments(workload, tokens)[0])
-    extra = workload.arrival_rate * (variability - 1) * m**2
-    return float(mean_waiting_time(workload, tokens)) + extra / (
-        2 * (1 - workload.arrival_rate * m)
-    )
+    bursty = workload.replace(server=Corrected(variability))
+    return float(mean_system_time(bursty, tokens) - service_moments(workload, tokens)[0])
 
 
-def solve_corrected(workload: Workload, variability: float) -> Budgets:
+def solve_corrected(workload: Workload, variability: float) -> Solution:
     r"""Find the best budgets under the corrected waiting time.
-
-    Both :math:`(M - m^2)/(1-\rho)` and :math:`m^2/(1-\rho)` are convex in the tokens, so the
-    problem is as easy as the Poisson one for every :math:`v \ge 0`.
 
     Parameters
     ----------
     workload : Workload
         The workload.
     variability : float
-        v of :func:`corrected_waiting_time`.
+        v of :class:`Corrected`.
     """
-    w = workload
-
-    def time(tokens: Array) -> tuple[float, Array]:
-        s = service_time(w, tokens)
-        m, second = (float(moment) for moment in service_moments(w, tokens))
-        y, top = 1 - w.arrival_rate * m, second + (variability - 1) * m**2
-        # 1/y goes on along its tangent below NEARLY_FULL, so that a long step of the search finds
-        # a large number there and not infinity
-        edge = max(y, NEARLY_FULL)
-        inverse, bend = 2 / edge - y / edge**2, 1 / edge**2
-        half = w.arrival_rate / 2
-        price = 1 + half * (2 * (s + (variability - 1) * m) * inverse + w.arrival_rate * top * bend)
-        return m + half * top * inverse, w.share * w.time_per_token * price
-
-    return maximise(w, time)
+    return solve(workload.replace(server=Corrected(variability)), throw=False)
 
 
 def fitted_variability(records: Records, tokens: ArrayLike) -> float:

@@ -19,7 +19,6 @@ import numpy as np
 from thinkqueue.arrays import Array
 from thinkqueue.arrivals.markov import MarkovModulated, fit_markov_modulated
 from thinkqueue.arrivals.queue import (
-    Budgets,
     Records,
     fitted_variability,
     solve_corrected,
@@ -28,6 +27,7 @@ from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.delay import mean_waiting_time, utilization
 from thinkqueue.files import write_atomically
+from thinkqueue.solution import Solution
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload
 
@@ -105,7 +105,7 @@ def study(
     made = Records.draw(workload, model, seed=seed + 1, replications=replications, jobs=jobs)
     poisson: Array = solve(workload).tokens
     best = records.solve()
-    plans: dict[str, Budgets | Array] = {
+    plans: dict[str, Solution | Array] = {
         "poisson": poisson,
         "corrected": solve_corrected(workload, statistics.cv**2),
         "calibrated": solve_corrected(workload, max(fitted_variability(records, poisson), 0.0)),
@@ -114,7 +114,7 @@ def study(
     }
     outcomes = []
     for name, plan in plans.items():
-        tokens = plan.tokens if isinstance(plan, Budgets) else plan
+        tokens = plan.tokens if isinstance(plan, Solution) else plan
         wait = records.mean_waiting_time(tokens)
         outcomes.append(
             Outcome(

@@ -107,7 +107,8 @@ def solve_target(
         Maximise J, which pays for mean delay as well, and not the accuracy alone.
     gap : float, optional
         When to stop, in units of what is maximised. Where not given, 1e-10 of accuracy (5e-9
-        with more than 20 types), and 2e-4 under a :class:`TailTarget` (times :math:`\alpha` if J is maximised).
+        with more than 20 types), and 2e-4 under a :class:`TailTarget` (times :math:`\alpha` if J
+        is maximised).
     nodes : int, optional
         How many splits of the lateness a :class:`TailTarget` may look at.
     certify : bool, optional
