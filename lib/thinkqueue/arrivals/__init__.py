@@ -28,6 +28,7 @@ __all__ = [
     "ArrivalStatistics",
     "Corrected",
     "MarkovModulated",
+    "OnRecord",
     "Outcome",
     "Recorded",
     "Records",
