@@ -29,8 +29,6 @@ from thinkqueue.book.execution import read_notebook
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
-#: It promises a deadline, and not every server can keep one.
-LEFT_OUT = "chapters/09_the_slowest_one_in_a_hundred"
 #: Parameters of chapters that cost time and prove nothing here.
 QUICK = {"jobs": 20_000, "points": 40, "servers": 3, "boxes": 300}
 
@@ -142,8 +140,7 @@ def _names(source: str) -> tuple[set[str], set[str]]:
 def chapters() -> Iterator[list[Chapter]]:
     """All chapters that a reader may run on another workload, each line of them shown in Agg."""
     book, here = Book(ROOT), Path.cwd()
-    pages = [page for page in book.pages if page != LEFT_OUT]
-    found = [chapter for page in pages if (chapter := Chapter.read(book, page))]
+    found = [chapter for page in book.pages if (chapter := Chapter.read(book, page))]
     os.chdir(ROOT / "chapters")
     with mpl.rc_context(), pytest.MonkeyPatch.context() as patch:
         plt.switch_backend("Agg")
