@@ -12,6 +12,7 @@ from thinkqueue.checks import check_count, one_number
 from thinkqueue.delay import mean_system_time, utilization
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.objective import mean_accuracy, objective
+from thinkqueue.solution import Bounded
 from thinkqueue.solve import solve
 from thinkqueue.targets.certificate import prove
 from thinkqueue.targets.splits import Splits
@@ -46,41 +47,31 @@ STEP = 1e-14
 
 
 @dataclass(frozen=True)
-class TargetSolution:
-    r"""Budgets that meet a latency target.
+class TargetSolution(Bounded[float]):
+    r"""Budgets that meet a latency target, as evaluated on the exact distribution.
+
+    What was maximised, ``objective``, is the mean accuracy, or J in s where delay counts too; no
+    allocation that meets the target reaches more than ``upper_bound``.
 
     Attributes
     ----------
-    tokens : ndarray, (N,)
-        The budgets. They meet the target, as evaluated on the exact distribution.
-    value : float
-        What was maximised: the mean accuracy, or J in s.
-    upper_bound : float
-        No allocation that meets the target reaches more.
-    gap : float
-        ``upper_bound - value``, never negative.
     convex : bool
         Whether the problem is convex, so that the gap could be closed to rounding. If not, it is
         what branch and bound left.
-    certified : bool
-        Whether value and bound are proved in ball arithmetic.
     ratio : ndarray
         What is reached over what is allowed, each limit an entry, none above 1.
-    mean_accuracy, objective, mean_system_time, utilization : float
+    mean_accuracy, mean_system_time, utilization : float
         The usual figures at ``tokens``.
+    proven : bool
+        Whether value and bound are proved in ball arithmetic.
     """
 
-    tokens: Array
-    value: float
-    upper_bound: float
-    gap: float
     convex: bool
     ratio: Array
     mean_accuracy: float
-    objective: float
     mean_system_time: float
     utilization: float
-    certified: bool = False
+    proven: bool = False
 
 
 def solve_target(
@@ -204,7 +195,7 @@ def _convex(
     if not certify:
         return result
     value, bound = prove(tangents, limits, most, result.tokens, rare)
-    return replace(result, value=value, upper_bound=bound, gap=bound - value, certified=True)
+    return replace(result, objective=value, upper_bound=bound, gap=bound - value, proven=True)
 
 
 def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSolution:
@@ -271,13 +262,12 @@ def _result(
     bound = max(bound, value)
     return TargetSolution(
         tokens=tokens,
-        value=value,
+        objective=value,
         upper_bound=bound,
         gap=bound - value,
         convex=convex,
         ratio=ratio,
         mean_accuracy=accuracy,
-        objective=worth,
         mean_system_time=float(mean_system_time(workload, tokens)),
         utilization=float(utilization(workload, tokens)),
     )
