@@ -73,7 +73,7 @@ def test_a_local_optimum_is_called_one(tmp_path: Path) -> None:
     first, *others = tq.Workload.from_toml(FILE).tasks
     hill = Hill(gain=0.6, midpoint=1500.0, steepness=2.5, baseline=0.1)
     workload = tq.Workload(
-        [replace(first, accuracy=hill), *others], arrival_rate=0.02, accuracy_weight=600.0
+        [replace(first, accuracy=hill), *others], arrival_rate=0.1, accuracy_weight=600.0
     )
     workload.to_toml(tmp_path / "hill.toml")
     result = run(app, ["solve", str(tmp_path / "hill.toml")])
