@@ -183,6 +183,8 @@ class OnRecord:
     ----------
     records : Records
         Arrivals with types.
+    convex : bool, optional
+        That the mean time over records is convex in the tokens.
     """
 
     records: Records
