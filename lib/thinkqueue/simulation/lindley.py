@@ -74,16 +74,17 @@ def serve(
     queries, waiting, busy, length, waiting_squared, system_squared = opened(tally)
     row, least, cycles = tally.state[ROW], tally.state[LEAST], 0
     for place in range(kinds.size):
-        k = kinds[place]
-        time = here + service[k]
+        k, gap = kinds[place], gaps[place]
+        served_for = service[k]
+        time = here + served_for
         queries += 1.0
         waiting += here
-        busy += service[k]
-        length += gaps[place]
+        busy += served_for
+        length += gap
         waiting_squared += here * here
         system_squared += time * time
         count(tally, row, k, here, time)
-        rest = left_over(here, service[k], gaps[place])
+        rest = left_over(here, served_for, gap)
         here = max(rest, 0.0)
         # whether the server falls idle is a coin that no processor can foresee, so it is counted
         # and not branched on, except where a row is long enough to end

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from thinkqueue.arrays import Array, Index
+from thinkqueue.arrays import Array
 from thinkqueue.simulation.estimates import Estimate, Estimates, Method, PerType, ratio
 from thinkqueue.simulation.replication import Replication
-from thinkqueue.simulation.rows import QUERIES, ROWS, Counts
-from thinkqueue.simulation.sketch import BINS
+from thinkqueue.simulation.rows import QUERIES, ROWS
 from thinkqueue.simulation.tails import quantile_estimates
 from thinkqueue.simulation.tally import (
     BUSY,
@@ -34,74 +34,24 @@ LONGEST = 0.1
 
 @dataclass(frozen=True)
 class Measures:
-    """The rows of all replications, K in all.
+    """What all replications have seen; intervals are made by one method.
 
     Attributes
     ----------
-    sums : ndarray, (K, 6)
-        As in ``tally.py``.
-    of_type : ndarray, (at most K, N, 3)
-        The same for each type.
-    system_rows, waiting_rows : ndarray of int32, (K, COARSE_BINS)
-        Histograms of each row.
-    system, waiting : ndarray of int64, (BINS,)
-        Histograms of all that was seen.
-    skewed : bool
-        Whether intervals are corrected for skewness.
-    independent : float
-        At most how many independent observations the run is worth: a queue of load ρ forgets what
-        was in some :math:`(1 - ρ)^{-2}` queries. What a run has measured cannot tell this alone,
-        because one that happens to miss the longest busy cycles finds its errors small.
+    runs : sequence of Replication
+        All replications.
+    method : str
+        How intervals are made.
+    servers : int
+        How many servers there were.
     level : float
         Of all intervals.
     """
 
-    sums: Array
-    of_type: Array
-    system_rows: Counts
-    waiting_rows: Counts
-    system: Index
-    waiting: Index
-    skewed: bool
-    independent: float
+    runs: Sequence[Replication[Tally]]
+    method: Method
+    servers: int
     level: float
-
-    @classmethod
-    def of(
-        cls, runs: Sequence[Replication[Tally]], method: Method, servers: int, level: float
-    ) -> Measures:
-        """Take the rows that have ended; for batch means join them and leave out the warm-up.
-
-        Parameters
-        ----------
-        runs : sequence of Replication
-            All replications.
-        method : str
-            How intervals are made.
-        servers : int
-            How many servers there were.
-        level : float
-            Of all intervals.
-        """
-        tallies = [run.tally for run in runs]
-        sums, of_type, system_rows, waiting_rows = (
-            np.concatenate([_ended(run, getattr(run.tally, rows), method) for run in runs])
-            for rows in ("sums", "of_type", "system_rows", "waiting_rows")
-        )
-        queries, busy, length = sums[:, (QUERIES, BUSY, LENGTH)].sum(0)
-        load = busy / (servers * length) if length > 0 else 0.0
-        own = method == "replications"
-        return cls(
-            sums,
-            of_type,
-            system_rows,
-            waiting_rows,
-            system=sum((tally.system for tally in tallies), np.zeros(BINS, np.int64)),
-            waiting=sum((tally.waiting for tally in tallies), np.zeros(BINS, np.int64)),
-            skewed=method == "regenerative cycles",
-            independent=np.inf if own else float(queries * max(1 - load, 0.0) ** 2),
-            level=level,
-        )
 
     def mean(self, *above: int) -> Estimate:
         """Return the mean of what some of the sums add up to.
@@ -111,7 +61,8 @@ class Measures:
         *above : int
             Their places.
         """
-        return self._ratio(self.sums[:, above].sum(1), self.sums[:, QUERIES])[()]
+        sums = self._sums
+        return self._ratio(sums[:, above].sum(1), sums[:, QUERIES])[()]
 
     @property
     def mean_system_time(self) -> Estimate:
@@ -133,15 +84,11 @@ class Measures:
         """In s²."""
         return self.mean(WAITING_SQUARED)
 
-    def utilization(self, servers: int) -> Estimate:
-        """Return the busy fraction of the servers.
-
-        Parameters
-        ----------
-        servers : int
-            How many.
-        """
-        return self._ratio(self.sums[:, BUSY], servers * self.sums[:, LENGTH])[()]
+    @property
+    def utilization(self) -> Estimate:
+        """The busy fraction of the servers."""
+        sums = self._sums
+        return self._ratio(sums[:, BUSY], self.servers * sums[:, LENGTH])[()]
 
     def quantiles(self, probabilities: Sequence[float]) -> dict[float, Estimate]:
         """Return the quantiles of the system time by their probabilities.
@@ -151,7 +98,7 @@ class Measures:
         probabilities : sequence of float
             Between 0 and 1.
         """
-        return self._quantiles(probabilities, self.system, self.system_rows)
+        return self._quantiles(probabilities, "system")
 
     def waiting_quantiles(self, probabilities: Sequence[float]) -> dict[float, Estimate]:
         """Return the quantiles of the waiting time by their probabilities.
@@ -161,7 +108,7 @@ class Measures:
         probabilities : sequence of float
             Between 0 and 1.
         """
-        return self._quantiles(probabilities, self.waiting, self.waiting_rows)
+        return self._quantiles(probabilities, "waiting")
 
     def per_type(self, service: Array) -> PerType:
         """Return what each type saw; a type that never came is given the mean wait of all.
@@ -171,9 +118,10 @@ class Measures:
         service : ndarray, (N,)
             Service times in s.
         """
-        queries = self.of_type[..., TYPE_QUERIES]
+        of_type = self._rows("of_type")
+        queries = of_type[..., TYPE_QUERIES]
         came = queries.sum(0) > 0
-        wait = self._ratio(self.of_type[..., TYPE_WAITING], queries)
+        wait = self._ratio(of_type[..., TYPE_WAITING], queries)
         value = np.where(came, wait.value, self.mean_waiting_time.value)
         wait = Estimates(value, wait.low, wait.high, self.level, wait.observations)
         time = Estimates(
@@ -183,33 +131,58 @@ class Measures:
             self.level,
             wait.observations,
         )
-        late = self._ratio(self.of_type[..., TYPE_LATE], queries)
+        late = self._ratio(of_type[..., TYPE_LATE], queries)
         return PerType(queries.sum(0).astype(np.int64), time, wait, late)
 
+    @property
+    def _sums(self) -> Array:
+        sums: Array = self._rows("sums")
+        return sums
+
+    @property
+    def independent(self) -> float:
+        r"""At most how many independent observations the run is worth.
+
+        A queue of load ρ forgets what was in some :math:`(1 - ρ)^{-2}` queries. What a run has
+        measured cannot tell this alone, because one that happens to miss the longest busy cycles
+        finds its errors small.
+        """
+        if self.method == "replications":
+            return np.inf
+        queries, busy, length = self._sums[:, (QUERIES, BUSY, LENGTH)].sum(0)
+        load = busy / (self.servers * length) if length > 0 else 0.0
+        return float(queries * max(1 - load, 0.0) ** 2)
+
+    def _rows(self, name: str) -> Any:
+        """Return the rows that have ended, (K, ...); for batch means joined, less the warm-up."""
+        parts = []
+        for run in self.runs:
+            rows = getattr(run.tally, name)
+            ended = rows[: -(-run.rows * len(rows) // ROWS)]
+            if self.method == "batch means":
+                if len(ended) > BATCHES:
+                    begins = np.linspace(0, len(ended), BATCHES + 1).astype(int)[:-1]
+                    ended = np.add.reduceat(ended, begins, axis=0)
+                ended = ended[1:]
+            parts.append(ended)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
     def _ratio(self, above: Array, below: Array) -> Estimates:
-        found = ratio(above, below, self.level, skewed=self.skewed)
+        skewed = self.method == "regenerative cycles"
+        found = ratio(above, below, self.level, skewed=skewed)
         worth = np.minimum(found.observations, LONGEST * self.independent)
         return replace(found, observations=worth)
 
-    def _quantiles(
-        self, probabilities: Sequence[float], counts: Index, rows: Counts
-    ) -> dict[float, Estimate]:
+    def _quantiles(self, probabilities: Sequence[float], name: str) -> dict[float, Estimate]:
         found = quantile_estimates(
-            np.array(probabilities), counts, rows, self.level, skewed=self.skewed
+            np.array(probabilities),
+            np.sum([getattr(run.tally, name) for run in self.runs], axis=0),
+            self._rows(f"{name}_rows"),
+            self.level,
+            skewed=self.method == "regenerative cycles",
         )
-        worth = (self.independent * min(p, 1 - p) for p in probabilities)
+        most = self.independent
         return {
-            p: replace(one, observations=min(one.observations, most))
-            for p, one, most in zip(probabilities, found, worth, strict=True)
+            p: replace(one, observations=min(one.observations, most * min(p, 1 - p)))
+            for p, one in zip(probabilities, found, strict=True)
         }
-
-
-def _ended(run: Replication[Tally], rows: Array, method: Method) -> Array:
-    """Return the rows of a run that have ended; for batch means joined, without the warm-up."""
-    ended = rows[: -(-run.rows * len(rows) // ROWS)]
-    if method != "batch means":
-        return ended
-    if len(ended) > BATCHES:
-        begins = np.linspace(0, len(ended), BATCHES + 1).astype(int)[:-1]
-        ended = np.add.reduceat(ended, begins, axis=0)
-    return ended[1:]

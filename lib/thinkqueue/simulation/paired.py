@@ -19,18 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from thinkqueue.arrays import Array, Index
-from thinkqueue.simulation.compiled import compiled
+from thinkqueue.simulation.compiled import compiled, inlined
 from thinkqueue.simulation.lindley import left_over
-from thinkqueue.simulation.rows import (
-    QUERIES,
-    ROW,
-    ROWS,
-    first_row,
-    halve,
-    is_long,
-    may_end,
-    next_row,
-)
+from thinkqueue.simulation.rows import LEAST, QUERIES, ROW, ROWS, first_row, halve, next_row
 
 # the other sums of a row: system times of the two queues, their difference, slope and remainder
 SYSTEM_A, SYSTEM_B, DIFFERENCE, SLOPE, REMAINDER = range(QUERIES + 1, 6)
@@ -105,25 +96,45 @@ def serve(
     """
     wait_a, wait_b, slope = waits[0], waits[1], waits[2]
     served = kinds.size
+    # the sums of the row in progress stay in registers
+    queries = system_a = system_b = difference = slopes = remainder = 0.0
+    row, least = pairs.state[ROW], pairs.state[LEAST]
     for place in range(kinds.size):
-        a, b, gap = service_a[kinds[place]], service_b[kinds[place]], gaps[place]
+        k, gap = kinds[place], gaps[place]
+        a, b = service_a[k], service_b[k]
+        time_a, time_b = wait_a + a, wait_b + b
         slope += b - a
-        row = pairs.state[ROW]
-        pairs.sums[row, QUERIES] += 1.0
-        pairs.sums[row, SYSTEM_A] += wait_a + a
-        pairs.sums[row, SYSTEM_B] += wait_b + b
-        pairs.sums[row, DIFFERENCE] += (wait_b + b) - (wait_a + a)
-        pairs.sums[row, SLOPE] += slope
-        pairs.sums[row, REMAINDER] += (wait_b + b) - (wait_a + a) - slope
+        queries += 1.0
+        system_a += time_a
+        system_b += time_b
+        difference += time_b - time_a
+        slopes += slope
+        remainder += time_b - time_a - slope
         wait_a = left_over(wait_a, a, gap)
         wait_b = max(left_over(wait_b, b, gap), 0.0)
         if wait_a <= 0.0:
             wait_a = slope = 0.0
-        if is_long(pairs) and may_end(pairs, wait_a == 0.0 and wait_b == 0.0):
-            if next_row(pairs.state):
-                halve(pairs.sums)
-            if finish:
-                served = place + 1
-                break
+            if wait_b == 0.0 and pairs.sums[row, QUERIES] + queries >= least:
+                add(pairs, (queries, system_a, system_b, difference, slopes, remainder))
+                queries = system_a = system_b = difference = slopes = remainder = 0.0
+                if next_row(pairs.state):
+                    halve(pairs.sums)
+                row, least = pairs.state[ROW], pairs.state[LEAST]
+                if finish:
+                    served = place + 1
+                    break
+    add(pairs, (queries, system_a, system_b, difference, slopes, remainder))
     waits[0], waits[1], waits[2] = wait_a, wait_b, slope
     return served
+
+
+@inlined
+def add(pairs: Pairs, more: tuple[float, float, float, float, float, float]) -> None:
+    """Add to the sums of the row in progress."""
+    row, sums = pairs.state[ROW], pairs.sums
+    sums[row, QUERIES] += more[0]
+    sums[row, SYSTEM_A] += more[1]
+    sums[row, SYSTEM_B] += more[2]
+    sums[row, DIFFERENCE] += more[3]
+    sums[row, SLOPE] += more[4]
+    sums[row, REMAINDER] += more[5]

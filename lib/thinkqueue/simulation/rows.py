@@ -84,8 +84,9 @@ def halve(rows: Array | Counts) -> None:
     flat = rows.reshape(-1)
     width = rows.size // rows.shape[0]
     half = rows.size // 2
-    for place in range(half):
-        first = place + place // width * width
-        flat[place] = flat[first] + flat[first + width]
+    for row in range(rows.shape[0] // 2):
+        for place in range(row * width, (row + 1) * width):
+            first = place + row * width
+            flat[place] = flat[first] + flat[first + width]
     for place in range(half, rows.size):
         flat[place] = 0

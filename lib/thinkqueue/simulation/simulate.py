@@ -30,7 +30,7 @@ PROBABILITIES = (0.5, 0.9, 0.95, 0.99)
 FIRST_LOOK = 2048
 
 MOST_JOBS, MOST_REPLICATIONS = 10**15, 10**5
-"""More would take half a year, or more memory than there is."""
+"""More would take most of a year, or more memory than there is."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def simulate(
             for goal in goals:
                 _advance(runs, goal, executor, report)
                 if half_width is not None:
-                    known = Measures.of(runs, chosen, server.servers, level).mean_system_time
+                    known = Measures(runs, chosen, server.servers, level).mean_system_time
                     reached = known.half_width <= half_width and not known.too_short
                     if reached:
                         break
@@ -210,13 +210,13 @@ def simulate(
             interrupted = True
             if not any(run.rows for run in runs):
                 raise
-    found = Measures.of(runs, chosen, server.servers, level)
+    found = Measures(runs, chosen, server.servers, level)
     other = asked.other_method
-    check = Measures.of(runs, other, server.servers, level).mean_system_time if other else None
+    check = Measures(runs, other, server.servers, level).mean_system_time if other else None
     return Simulation(
         mean_system_time=found.mean_system_time,
         mean_waiting_time=found.mean_waiting_time,
-        utilization=found.utilization(server.servers),
+        utilization=found.utilization,
         mean_squared_system_time=found.mean_squared_system_time,
         mean_squared_waiting_time=found.mean_squared_waiting_time,
         quantiles=found.quantiles(probabilities),
