@@ -44,8 +44,10 @@ from thinkqueue.solvers.newton import Newton
 from thinkqueue.solvers.projected_gradient import ProjectedGradient
 from thinkqueue.solvers.quasi_newton import QuasiNewton
 from thinkqueue.workload import (
+    Batching,
     Curve,
     Fifo,
+    Generated,
     Hill,
     Interpolated,
     Logistic,
@@ -55,6 +57,8 @@ from thinkqueue.workload import (
     Saturating,
     ShortestFirst,
     TaskType,
+    TokenTime,
+    TokenTimeTable,
     Workload,
 )
 
@@ -172,6 +176,7 @@ _LATER = {
 }
 
 __all__ = [
+    "Batching",
     "Calibration",
     "CalibrationError",
     "CapacityLaw",
@@ -185,6 +190,7 @@ __all__ = [
     "Estimates",
     "Fifo",
     "FixedPoint",
+    "Generated",
     "GridSolution",
     "Hill",
     "InfeasibleTargetError",
@@ -219,6 +225,8 @@ __all__ = [
     "TargetSolution",
     "TaskType",
     "ThinkQueueError",
+    "TokenTime",
+    "TokenTimeTable",
     "TypeTailTarget",
     "UnstableError",
     "WaitingTarget",
