@@ -35,7 +35,6 @@ def delay_of(server: object) -> Delay:
     WorkloadError
         If no formula for its mean time is known here.
     """
-    from thinkqueue.delay.batching import batching
     from thinkqueue.delay.fifo import FirstCome
     from thinkqueue.delay.sharing import Sharing
 
@@ -47,6 +46,8 @@ def delay_of(server: object) -> Delay:
         if isinstance(server, ProcessorSharing):
             return Sharing()
     if isinstance(server, Batching):
+        from thinkqueue.delay.batching import batching
+
         return batching(server)
     raise WorkloadError(
         f"No formula for the mean time of {server!r} is known here; simulate() can judge "
