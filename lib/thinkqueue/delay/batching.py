@@ -192,8 +192,9 @@ class Waiting(TwoMoments):
 
     With :math:`q = D\ln Q`, :math:`D = m\,\mathrm{d}/\mathrm{d}m`: :math:`f' = f(q-2)/m` and
     :math:`f'' - 2f'^2/f = f\,[Dq - (q-1)(q-2)]/m^2`. Convex for every mix where B = 1; else as long
-    as :math:`c^2` is below a number that falls with the load, 0.95 at the lowest (our own
-    derivation), so that nothing is certain for budgets in general.
+    as :math:`c^2` is below a limit that depends on cap and load, about 0.9 where it is lowest (many
+    places, and steps that hardly anybody prolongs; see :func:`~thinkqueue.waiting_convexity`), so
+    that nothing is certain for budgets in general.
 
     Parameters
     ----------

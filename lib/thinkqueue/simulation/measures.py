@@ -68,7 +68,7 @@ class Measures:
 
     @classmethod
     def of(
-        cls, runs: Sequence[Replication[Tally]], method: Method, servers: int, level: float
+        cls, runs: Sequence[Replication[Tally]], method: Method, servers: float, level: float
     ) -> Measures:
         """Take the rows that have ended; for batch means join them and leave out the warm-up.
 
@@ -78,7 +78,7 @@ class Measures:
             All replications.
         method : str
             How intervals are made.
-        servers : int
+        servers : float
             How many servers there were.
         level : float
             Of all intervals.
@@ -133,12 +133,12 @@ class Measures:
         """In s²."""
         return self.mean(WAITING_SQUARED)
 
-    def utilization(self, servers: int) -> Estimate:
+    def utilization(self, servers: float) -> Estimate:
         """Return the busy fraction of the servers.
 
         Parameters
         ----------
-        servers : int
+        servers : float
             How many.
         """
         return self._ratio(self.sums[:, BUSY], servers * self.sums[:, LENGTH])[()]
