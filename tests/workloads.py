@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from thinkqueue import Solution, Workload, fixed_point_map
+from thinkqueue import Batching, Solution, TokenTime, Workload, fixed_point_map
 from thinkqueue.arrays import Array
 
 DATA = Path(__file__).parent.parent / "data"
 QWEN = DATA / "workloads" / "qwen3-8b.toml"
 
 HARD_SIZES = (1, 2, 5, 20, 100, 1000)
+
+LINE = TokenTime(6.5e-3, 9.7e-5)
+MEASURED = TokenTime.table([1, 8, 16, 64], [0.0100, 0.0102, 0.0105, 0.0135])
+SERVERS = [
+    Batching(LINE),
+    Batching(LINE, max_batch=64),
+    Batching(LINE, max_batch=16, overflow="wait"),
+    Batching(TokenTime(6.5e-3, 9.7e-5, 5e-8)),
+    Batching(MEASURED),
+    Batching(MEASURED, max_batch=32),
+    Batching(TokenTime.table([1, 2, 3], [0.01, 0.02, 0.02], allow=True), max_batch=3),
+]
+"""Batching servers of every kind."""
 
 
 def plain_workload(generator: Generator | int, types: int = 5) -> Workload:
@@ -117,3 +131,11 @@ def rounding(found: Solution) -> float:
     """What double precision may do to the J of an answer, in s; the error of 1 − ρ is magnified."""
     waiting = found.mean_system_time / (1 - found.utilization)
     return 1e-13 * (1 + abs(found.objective)) + 1e-15 * waiting
+
+
+def batching_workload(server: Batching, **changes: Any) -> Workload:
+    """The main workload of the book, asked for tokens."""
+    times = {"prompt_time": 0.0} if server.overflow == "wait" else {"prompt_time": 0.02}
+    return Workload.from_toml(QWEN).replace(
+        **({"server": server, "answer_tokens": 200.0, "accuracy_weight": 600.0} | times | changes)
+    )

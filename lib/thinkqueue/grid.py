@@ -14,8 +14,8 @@ from thinkqueue.errors import WorkloadError
 from thinkqueue.rows import pick
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import Affine, Grid, Saturating, Workload, check_ranges
-from thinkqueue.workload.parameters import CURVE, OWN, SCALARS, SERVICE
+from thinkqueue.workload import Affine, Generated, Grid, Saturating, Workload, check_ranges
+from thinkqueue.workload.parameters import CURVE, GENERATED, OWN, SCALARS, SERVICE
 
 BLOCK = 1 << 15
 """How many numbers an array of a block may have: what stays in a core's cache."""
@@ -116,7 +116,8 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
     """
     own = [*OWN]
     own += CURVE if isinstance(workload.curves, Saturating) else ()
-    own += SERVICE if isinstance(workload.service, Affine) else ()
+    times = {Affine: SERVICE, Generated: GENERATED}.get(type(workload.service), ())
+    own += times
     for name in parameters:
         if name not in (*own, *SCALARS):
             raise WorkloadError(
@@ -155,7 +156,7 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
     grid = Grid(
         **{name: rows[name] for name in (*OWN, *SCALARS)},
         curves=Saturating(*(rows[f] for f in CURVE)) if "gain" in own else curves,
-        service=Affine(*(rows[f] for f in SERVICE)) if "base_time" in own else service,
+        service=type(service)(*(rows[f] for f in times)) if times else service,
         server=workload.server,
     )
     return grid, shape

@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array, first
 from thinkqueue.delay.delay import CurvedDelay, Delay, State
 from thinkqueue.errors import UnstableError, WorkloadError
-from thinkqueue.workload import Fifo, Parameters, ProcessorSharing, Workload, tokens_array
+from thinkqueue.workload import (
+    Batching,
+    Fifo,
+    Generated,
+    Parameters,
+    ProcessorSharing,
+    Workload,
+    tokens_array,
+)
 
 
 def delay_of(server: object) -> Delay:
@@ -19,7 +27,7 @@ def delay_of(server: object) -> Delay:
     Parameters
     ----------
     server : object
-        ``Fifo()``, ``ProcessorSharing()``, or any object that is a
+        ``Fifo()``, ``ProcessorSharing()``, ``Batching(...)``, or any object that is a
         :class:`~thinkqueue.delay.Delay` itself.
 
     Raises
@@ -37,6 +45,10 @@ def delay_of(server: object) -> Delay:
             return FirstCome()
         if isinstance(server, ProcessorSharing):
             return Sharing()
+    if isinstance(server, Batching):
+        from thinkqueue.delay.batching import batching
+
+        return batching(server)
     raise WorkloadError(
         f"No formula for the mean time of {server!r} is known here; simulate() can judge "
         "allocations on it, and Fifo() or ProcessorSharing() can be solved.",
@@ -106,9 +118,14 @@ def service_time(workload: Workload, tokens: ArrayLike) -> Array:
     Returns
     -------
     ndarray, (..., N)
+
+    Raises
+    ------
+    WorkloadError
+        If the server generates many answers at once: then a query has no time of its own.
     """
-    ell = tokens_array(workload, tokens)
-    return workload.service.mean(ell)
+    _only_seconds(workload)
+    return workload.service.mean(tokens_array(workload, tokens))
 
 
 def service_moments(workload: Workload, tokens: ArrayLike) -> tuple[Array, Array]:
@@ -127,15 +144,32 @@ def service_moments(workload: Workload, tokens: ArrayLike) -> tuple[Array, Array
     -------
     m, M : ndarray, (...)
         In s and s².
+
+    Raises
+    ------
+    WorkloadError
+        If the server generates many answers at once: then a query has no time of its own.
     """
+    _only_seconds(workload)
     types = workload.service.moments(tokens_array(workload, tokens))
     return np.asarray(types.mean @ workload.share), np.asarray(types.square @ workload.share)
+
+
+def _only_seconds(workload: Workload) -> None:
+    if isinstance(workload.service, Generated):
+        raise WorkloadError(
+            f"{workload.server!r} works on many queries at once, so that none has a service time "
+            "of its own; mean_type_time gives the mean time of each type.",
+            parameter="server",
+            value=workload.server,
+        )
 
 
 def utilization(workload: Workload, tokens: ArrayLike) -> Array:
     r"""Return the load :math:`\rho`; the queue is stable iff it is below 1.
 
-    At a server that takes one query at a time it is :math:`\lambda m`.
+    At a server that takes one query at a time it is :math:`\lambda m`; at one that batches, what
+    is asked of it over the most that it can do.
 
     Parameters
     ----------

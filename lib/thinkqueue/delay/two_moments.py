@@ -25,7 +25,7 @@ import numpy as np
 from thinkqueue.arrays import Array, Scalar, total
 from thinkqueue.delay.delay import State, TimeCurvature
 from thinkqueue.workload.parameters import Parameters
-from thinkqueue.workload.service import Affine, Moments
+from thinkqueue.workload.service import Affine, Generated, Moments
 
 
 class Formula(NamedTuple):
@@ -134,7 +134,7 @@ class TwoMoments:
         square = cross * cross
         square /= own
         joint = at.g2 + second * at.excess
-        if not isinstance(problem.service, Affine):
+        if not isinstance(problem.service, Affine | Generated):
             joint = joint + 2 * at.f1 * at.f1 / at.f * second - total(problem.share, square)
         return TimeCurvature(own, cross, square, types.mean_slope, joint, problem.arrival_rate)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from thinkqueue.arrays import Array, Index
+from thinkqueue.simulation.batching import Batch
 from thinkqueue.simulation.by_rank import ByRank
 from thinkqueue.simulation.lindley import Lindley
 from thinkqueue.simulation.sharing import Sharing
 from thinkqueue.simulation.tally import Tally
-from thinkqueue.workload import Discipline, Fifo, ProcessorSharing
+from thinkqueue.workload import Batching, Discipline, Fifo, ProcessorSharing
 
 T = TypeVar("T", contravariant=True)
 
@@ -51,17 +52,19 @@ class Engine(Protocol[T]):
         """
 
 
-def engine_for(server: Discipline, service: Array) -> Engine[Tally]:
+def engine_for(server: Discipline | Batching, service: Array) -> Engine[Tally]:
     """Return the engine of a server.
 
     Parameters
     ----------
-    server : Discipline
+    server : Discipline or Batching
         Who is served next, and by how many.
     service : ndarray, (N,)
-        Service times in seconds.
+        Service times in seconds; at a batching server, the times alone.
     """
     match server:
+        case Batching():
+            return Batch(service, server)
         case ProcessorSharing():
             return Sharing(service, server.servers)
         case Fifo(servers=1):

@@ -42,7 +42,7 @@ class Measures:
         All replications.
     method : str
         How intervals are made.
-    servers : int
+    servers : float
         How many servers there were.
     level : float
         Of all intervals.
@@ -50,7 +50,7 @@ class Measures:
 
     runs: Sequence[Replication[Tally]]
     method: Method
-    servers: int
+    servers: float
     level: float
 
     def mean(self, *above: int) -> Estimate:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, first
 from thinkqueue.checks import check_count, floats, one_number
-from thinkqueue.delay import refuse_unstable, service_moments, service_time
+from thinkqueue.delay import refuse_unstable, service_moments, service_time, stable_state
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.simulation.estimates import Estimate, Method, PerType
-from thinkqueue.workload import Discipline, Workload, tokens_array
+from thinkqueue.workload import Batching, Discipline, Generated, TokenTime, Workload, tokens_array
 from thinkqueue.workload.service import Affine
 
 if TYPE_CHECKING:
@@ -178,14 +178,23 @@ def simulate(
     server = workload.server if discipline is None else discipline
     if servers is not None:
         check_count("servers", servers, most=MOST_JOBS)
+        if isinstance(server, Batching):
+            raise WorkloadError(
+                "One batching server is simulated; send each of several its part of the arrivals.",
+                parameter="servers",
+                value=servers,
+            )
         server = replace(server, servers=servers)
     check_count("seed", seed, least=0)
     if half_width is not None:
         half_width = one_number("half_width", half_width, least=0)
     check_levels(level, probabilities)
-    service = one_allocation(workload, tokens, server.servers)
+    if isinstance(server, Batching) or isinstance(workload.service, Generated):
+        service, places = _alone(workload, tokens, server)
+    else:
+        service, places = one_allocation(workload, tokens, server.servers), server.servers
     deadline = _deadlines(deadlines, service)
-    chosen = _method(method, server.servers, replications, poisson=arrivals is None)
+    chosen = _method(method, _crowd(server), replications, poisson=arrivals is None)
     from thinkqueue.simulation.measures import Measures
     from thinkqueue.simulation.rows import CYCLES
 
@@ -200,7 +209,7 @@ def simulate(
             for goal in goals:
                 _advance(runs, goal, executor, report)
                 if half_width is not None:
-                    known = Measures(runs, chosen, server.servers, level).mean_system_time
+                    known = Measures(runs, chosen, places, level).mean_system_time
                     reached = known.half_width <= half_width and not known.too_short
                     if reached:
                         break
@@ -210,9 +219,9 @@ def simulate(
             interrupted = True
             if not any(run.rows for run in runs):
                 raise
-    found = Measures(runs, chosen, server.servers, level)
+    found = Measures(runs, chosen, places, level)
     other = asked.other_method
-    check = Measures(runs, other, server.servers, level).mean_system_time if other else None
+    check = Measures(runs, other, places, level).mean_system_time if other else None
     return Simulation(
         mean_system_time=found.mean_system_time,
         mean_waiting_time=found.mean_waiting_time,
@@ -247,7 +256,7 @@ class _Asked:
     @property
     def in_cycles(self) -> bool:
         """Whether cycles are independent and end for certain."""
-        return self.server.servers == 1 and self.arrivals is None
+        return _crowd(self.server) == 1 and self.arrivals is None
 
     @property
     def other_method(self) -> Method | None:
@@ -391,6 +400,46 @@ class _Bar(AbstractContextManager["Callable[[int], object] | None"]):
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()
+
+
+def _crowd(server: Discipline | Batching) -> int:
+    """Return how many servers there are; a batching one may never be empty, as if it were two."""
+    return 2 if isinstance(server, Batching) else server.servers
+
+
+def _alone(
+    workload: Workload, tokens: ArrayLike, server: Discipline | Batching
+) -> tuple[Array, float]:
+    r"""Return the times of one allocation alone, (N,), and how many of them make a full server.
+
+    Raises
+    ------
+    UnstableError
+        If the server is asked for more than it can do.
+    WorkloadError
+        If prompts take time or context costs, which is not simulated, or the server is not the
+        workload's own.
+    """
+    time = server.token_time if isinstance(server, Batching) else None
+    if server != workload.server or time is None:
+        raise WorkloadError(
+            f"A workload of tokens is simulated on its own Batching(...) server, and not on "
+            f"{server!r}.",
+            parameter="discipline",
+            value=server,
+        )
+    context = isinstance(time, TokenTime) and time.per_context > 0
+    if context or np.any(getattr(workload.service, "prompt_time", 0.0)):
+        raise WorkloadError(
+            "Batching is simulated without prompts that take time and without a cost of context; "
+            "set prompt_time and per_context to 0.",
+            parameter="prompt_time",
+        )
+    ell = tokens_array(workload, tokens, single=True)
+    load = 1 - first(stable_state(workload, ell).slack)
+    service = float(time.seconds_at(1.0)) * workload.service.mean(ell)
+    busy = workload.arrival_rate * float(workload.share @ service)
+    return np.ascontiguousarray(service), busy / load if load > 0 else np.inf
 
 
 def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> Array:

@@ -93,7 +93,10 @@ class Newton:
             if rows is not None:
                 problem, here, least = pick(problem, rows), pick(here, rows), pick(least, rows)
                 answers = Answers.of(problem)
-            there = _climb(problem, answers, here, delay.curvature(problem, here.state))
+            bent = delay.curvature(problem, here.state)
+            if not delay.convex:  # a model that is concave for certain leads up for certain
+                bent = bent._replace(joint=greater(bent.joint, 0.0))
+            there = _climb(problem, answers, here, bent)
             resolved = there.objective - here.objective > _blur(here)
             closer = there.gap < least / 2  # than ever: rounding makes it come and go
             fruitless = 0 if some(resolved | closer) else fruitless + 1
@@ -114,6 +117,11 @@ def some(settled: Settled) -> bool:
 def lesser(one: Scalar, other: Scalar) -> Scalar:
     """Return the smaller of two scalars, without NumPy for a single workload."""
     return min(one, other) if isinstance(one, float) else np.minimum(one, other)
+
+
+def greater(one: Scalar, other: float) -> Scalar:
+    """Return the larger of two scalars, without NumPy for a single workload."""
+    return max(one, other) if isinstance(one, float) else np.maximum(one, other)
 
 
 def _unless_worse_than_idle(p: Parameters, answers: Answers, tokens: Array) -> Array:

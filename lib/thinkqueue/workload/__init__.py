@@ -10,26 +10,39 @@ from thinkqueue.workload.accuracy import (
     Reply,
     Saturating,
 )
-from thinkqueue.workload.parameters import CURVE, FIELDS, SERVICE, Grid, Parameters, check_ranges
+from thinkqueue.workload.parameters import (
+    CURVE,
+    FIELDS,
+    GENERATED,
+    SERVICE,
+    Grid,
+    Parameters,
+    check_ranges,
+)
 from thinkqueue.workload.servers import (
+    Batching,
     Discipline,
     Fifo,
     NonPreemptivePriority,
     ProcessorSharing,
     ShortestFirst,
 )
-from thinkqueue.workload.service import Affine, Moments, Service
+from thinkqueue.workload.service import Affine, Generated, Moments, Service
 from thinkqueue.workload.task_type import TaskType
+from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 from thinkqueue.workload.workload import Workload, tokens_array
 
 __all__ = [
     "CURVE",
     "FIELDS",
+    "GENERATED",
     "SERVICE",
     "Affine",
+    "Batching",
     "Curve",
     "Discipline",
     "Fifo",
+    "Generated",
     "Grid",
     "Hill",
     "Interpolated",
@@ -45,6 +58,8 @@ __all__ = [
     "Service",
     "ShortestFirst",
     "TaskType",
+    "TokenTime",
+    "TokenTimeTable",
     "Workload",
     "check_ranges",
     "tokens_array",

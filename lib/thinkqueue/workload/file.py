@@ -16,13 +16,16 @@ from thinkqueue.workload.accuracy import (
     PowerLaw,
     Saturating,
 )
+from thinkqueue.workload.parameters import GENERATED, SERVICE
 from thinkqueue.workload.servers import (
+    Batching,
     Fifo,
     NonPreemptivePriority,
     ProcessorSharing,
     ShortestFirst,
 )
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
+from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 
 CURVES: dict[str, type[Curve]] = {
     "saturating": Saturating,
@@ -36,7 +39,9 @@ SERVERS: dict[str, Any] = {
     "priority": NonPreemptivePriority,
     "shortest first": ShortestFirst,
     "processor sharing": ProcessorSharing,
+    "batching": Batching,
 }
+NEEDED = {"priority": ("order",), "batching": ("token_time",)}
 TOP = ("arrival_rate", "accuracy_weight", "task")
 CURVE = ("gain", "rate", "baseline")
 
@@ -82,8 +87,8 @@ def server_of(document: Mapping[str, Any], names: Sequence[str]) -> object:
         return Fifo()
     table = document["server"]
     kind = _kind(table, SERVERS, "The server")
-    optional = tuple(f.name for f in fields(SERVERS[kind]) if f.name != "order")
-    required = ("kind", "order") if kind == "priority" else ("kind",)
+    required = ("kind", *NEEDED.get(kind, ()))
+    optional = tuple(f.name for f in fields(SERVERS[kind]) if f.name not in required)
     _check_keys(table, "The server", required=required, optional=optional)
     values = {key: value for key, value in table.items() if key != "kind"}
     if "order" in values:
@@ -96,6 +101,8 @@ def server_of(document: Mapping[str, Any], names: Sequence[str]) -> object:
                 value=unknown[0],
             )
         values["order"] = [names.index(name) for name in order]
+    if "token_time" in values:
+        values["token_time"] = _token_time(values["token_time"])
     return SERVERS[kind](**values)
 
 
@@ -119,7 +126,7 @@ def server_table(server: object, names: Sequence[str]) -> dict[str, Any]:
             table: dict[str, Any] = {"kind": kind} | asdict(server)  # type: ignore[call-overload]
             if kind == "priority":
                 table["order"] = [names[k] for k in server.order]  # type: ignore[attr-defined]
-            return table
+            return {key: value for key, value in table.items() if value is not None}
     raise WorkloadError(
         f"{server!r} has no form in TOML; only {', '.join(SERVERS)} have one.",
         parameter="server",
@@ -153,29 +160,46 @@ def task_table(task: TaskType) -> dict[str, Any]:
         )
     numbers = asdict(curve)  # type: ignore[call-overload]
     table |= numbers if kind == "saturating" else {"accuracy": {"kind": kind} | numbers}
-    rest = ("base_time", "time_per_token", "max_tokens", "weight")
-    return table | {name: getattr(task, name) for name in rest}
+    rest = ((name, getattr(task, name)) for name in (*SERVICE, *GENERATED, "max_tokens", "weight"))
+    return table | {name: value for name, value in rest if value is not None}
 
 
 def _task(table: Mapping[str, Any], index: int) -> TaskType:
     called = f"task type {table['name']!r}" if "name" in table else f"[[task]] number {index + 1}"
     curve = ("accuracy",) if "accuracy" in table else CURVE
+    times, more = (GENERATED[:1], GENERATED[1:]) if GENERATED[0] in table else (SERVICE, ())
     _check_keys(
         table,
         called,
-        required=("name", "share", *curve, "base_time", "time_per_token"),
-        optional=("max_tokens", "weight"),
+        required=("name", "share", *curve, *times),
+        optional=("max_tokens", "weight", *more),
         task=index,
     )
     return TaskType(
         name=table["name"],
         share=table["share"],
         accuracy=_curve(table, called),
-        base_time=table["base_time"],
-        time_per_token=table["time_per_token"],
         max_tokens=table.get("max_tokens", DEFAULT_MAX_TOKENS),
         weight=table.get("weight", 1.0),
+        **{name: table[name] for name in (*times, *more) if name in table},
     )
+
+
+def _token_time(table: Any) -> TokenTime | TokenTimeTable:
+    """Return the time of a token from its table: two or three numbers, or two lists."""
+    called = "The server's token_time"
+    if not isinstance(table, dict):
+        raise WorkloadError(
+            f"{called} is {table!r}; it must be a table with base and per_query, or with queries "
+            "and seconds.",
+            parameter="token_time",
+            value=table,
+        )
+    if "queries" in table:
+        _check_keys(table, called, required=("queries", "seconds"), optional=("allow",))
+        return TokenTimeTable(**table)
+    _check_keys(table, called, required=("base", "per_query"), optional=("per_context",))
+    return TokenTime(**table)
 
 
 def _curve(table: Mapping[str, Any], called: str) -> Curve:

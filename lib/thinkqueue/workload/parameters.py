@@ -101,6 +101,9 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("baseline", 0.0, 1.0),
     ("base_time", 0.0, LARGEST),
     ("time_per_token", SMALLEST, LARGEST),
+    ("answer_tokens", 0.0, LARGEST),
+    ("prompt_time", 0.0, LARGEST),
+    ("prompt_tokens", 0.0, LARGEST),
     ("max_tokens", 0.0, LARGEST),
     ("weight", 0.0, LARGEST),
 )
@@ -108,9 +111,11 @@ SCALARS = {
     "arrival_rate": ("arrival_rate", SMALLEST, LARGEST),
     "accuracy_weight": ("accuracy_weight", 0.0, LARGEST),
 }
-FIELDS = tuple(name for name, *_ in RANGES)
-"""What each task type has one value of, if its curve saturates and its service is affine."""
 CURVE, SERVICE = ("gain", "rate", "baseline"), ("base_time", "time_per_token")
+GENERATED = ("answer_tokens", "prompt_time", "prompt_tokens")
+"""What is asked of a server that answers many at once, in place of the service time."""
+FIELDS = tuple(name for name, *_ in RANGES if name not in GENERATED)
+"""What each task type has one value of, if its curve saturates and its service is affine."""
 OWN = tuple(name for name in FIELDS if name not in CURVE + SERVICE)
 
 

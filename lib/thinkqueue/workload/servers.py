@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count
 from thinkqueue.errors import WorkloadError
+from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,92 @@ class ProcessorSharing:
 
     def __post_init__(self) -> None:
         check_count("servers", self.servers)
+
+
+@dataclass(frozen=True)
+class Batching:
+    r"""Continuous batching: one token for every query in the batch at each step of the server.
+
+    Parameters
+    ----------
+    token_time : TokenTime or TokenTimeTable
+        How long a step takes, as a function of how many queries take part.
+    max_batch : int, optional
+        B, how many may take part; any number where not given.
+    overflow : {"share", "wait"}, optional
+        What happens to those above B: they share the B places evenly, or they wait until one is
+        free, first come, first served.
+    """
+
+    token_time: TokenTime | TokenTimeTable
+    max_batch: int | None = None
+    overflow: Literal["share", "wait"] = "share"
+    servers: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        time = self.token_time
+        if not isinstance(time, TokenTime | TokenTimeTable):
+            raise WorkloadError(
+                f"token_time is {time!r}; it must be a TokenTime(base, per_query) or a "
+                "TokenTime.table(queries, seconds).",
+                parameter="token_time",
+                value=time,
+            )
+        if self.overflow not in ("share", "wait"):
+            raise WorkloadError(
+                f'overflow is {self.overflow!r}; it must be "share" or "wait".',
+                parameter="overflow",
+                value=self.overflow,
+            )
+        if self.max_batch is not None:
+            check_count("max_batch", self.max_batch)
+            if isinstance(time, TokenTime) and time.per_context:
+                raise WorkloadError(
+                    f"max_batch is {self.max_batch} and per_context {time.per_context:g}: no "
+                    "formula is known for a cap on the batch where time grows with the context. "
+                    "Leave out one of them.",
+                    parameter="max_batch",
+                    value=self.max_batch,
+                )
+        if isinstance(time, TokenTimeTable) and not time.grows:
+            last = time.queries[-1]
+            if self.max_batch is None or self.max_batch > last:
+                raise WorkloadError(
+                    "Beyond the last row of this table all queries together would get slower: give "
+                    f"a max_batch of at most {last:g}.",
+                    parameter="max_batch",
+                    value=self.max_batch,
+                )
+
+    @property
+    def convex(self) -> bool:
+        r"""Whether :math:`\mathbb{E}[T]` is convex in the tokens whatever the task types are."""
+        time = self.token_time
+        if isinstance(time, TokenTime) and time.per_context:
+            return False
+        waits = self.max_batch is not None and self.overflow == "wait"
+        return self.max_batch == 1 if waits else time.concave
+
+    def check_prompts(self, service: Any) -> None:
+        """Refuse prompts that take time where no formula is known for them.
+
+        Parameters
+        ----------
+        service : Service
+            What the task types ask for.
+
+        Raises
+        ------
+        WorkloadError
+            If a prompt takes time and queries wait for a place.
+        """
+        waits = self.max_batch is not None and self.overflow == "wait"
+        if waits and np.any(getattr(service, "prompt_time", 0.0)):
+            raise WorkloadError(
+                'No formula is known for prompts that take time where queries wait (overflow="wait"'
+                '); use overflow="share", or count the prompt as answer_tokens.',
+                parameter="prompt_time",
+            )
 
 
 Discipline = Fifo | NonPreemptivePriority | ShortestFirst | ProcessorSharing

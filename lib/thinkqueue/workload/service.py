@@ -2,7 +2,8 @@ r"""How long a server works on a query of each type, as a function of its thinki
 
 The time may be random; a delay of two moments needs its mean :math:`s_k(\ell)` and its second
 moment :math:`q_k(\ell)`, with two derivatives each. Affine and certain today; a cap on a random
-thinking length is another :class:`Service`.
+thinking length is another :class:`Service`. A server that answers many at once is asked for tokens
+and not for seconds: how long one takes is then its own affair, see :class:`Generated`.
 """
 
 from __future__ import annotations
@@ -114,3 +115,58 @@ class Affine:
             Which.
         """
         return Affine(self.base_time[..., place], self.time_per_token[..., place])
+
+
+@dataclass(frozen=True)
+class Generated:
+    r"""What is asked of a server that answers many at once: tokens, :math:`x_k = a_k + \ell_k`.
+
+    Its moments are those of the number of tokens to generate. Where the length is random with mean
+    :math:`a_k + \ell_k` nothing changes at a server whose overflow shares (insensitivity).
+
+    Parameters
+    ----------
+    answer_tokens : ndarray, (..., N)
+        :math:`a`, the length of the answer without any thinking.
+    prompt_time : ndarray, (..., N)
+        :math:`p` in s, by which reading the prompt holds up everybody.
+    prompt_tokens : ndarray, (..., N)
+        The length of the prompt, which matters where time grows with the context.
+    """
+
+    answer_tokens: Array
+    prompt_time: Array
+    prompt_tokens: Array
+
+    def mean(self, tokens: Array) -> Array:
+        r"""Return :math:`a + \ell`, in tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.answer_tokens + tokens)
+
+    def moments(self, tokens: Array) -> Moments:
+        r"""Return :math:`x, x^2, 1, 2x, 0, 2`, in tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        x = self.answer_tokens + tokens
+        one = np.ones_like(self.answer_tokens)
+        return Moments(x, x * x, one, 2 * x, 0.0, 2 * one)
+
+    def pick(self, place: Index | slice) -> Generated:
+        """Return what is asked by some types.
+
+        Parameters
+        ----------
+        place : ndarray of int or slice
+            Which.
+        """
+        parts = (self.answer_tokens, self.prompt_time, self.prompt_tokens)
+        return Generated(*(part[..., place] for part in parts))

@@ -20,9 +20,17 @@ from thinkqueue.files import write_atomically
 from thinkqueue.names import printable
 from thinkqueue.workload.accuracy import Curve, Mixed, Saturating, together
 from thinkqueue.workload.file import server_of, server_table, task_table, task_types
-from thinkqueue.workload.parameters import CURVE, FIELDS, OWN, SCALARS, SERVICE, check_ranges
-from thinkqueue.workload.servers import Fifo, NonPreemptivePriority
-from thinkqueue.workload.service import Affine, Service
+from thinkqueue.workload.parameters import (
+    CURVE,
+    FIELDS,
+    GENERATED,
+    OWN,
+    SCALARS,
+    SERVICE,
+    check_ranges,
+)
+from thinkqueue.workload.servers import Batching, Fifo, NonPreemptivePriority
+from thinkqueue.workload.service import Affine, Generated, Service
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 
 T = TypeVar("T")
@@ -78,6 +86,8 @@ class Workload:
         How long a query of each type is worked on, all types at once.
     gain, rate, baseline, base_time, time_per_token : ndarray, (N,)
         The symbols :math:`A, b, D, t_0, c`, where the curves saturate and the service is affine.
+    answer_tokens, prompt_time, prompt_tokens : ndarray, (N,)
+        In place of the two times where a :class:`~thinkqueue.Batching` server generates tokens.
     arrival_rate, accuracy_weight : float
         :math:`\lambda` and :math:`\alpha`.
     server : server
@@ -110,6 +120,9 @@ class Workload:
     baseline = _Part("curves", Saturating, "saturating curves")
     base_time = _Part("service", Affine, "affine service times")
     time_per_token = _Part("service", Affine, "affine service times")
+    answer_tokens = _Part("service", Generated, "answers of a batching server")
+    prompt_time = _Part("service", Generated, "answers of a batching server")
+    prompt_tokens = _Part("service", Generated, "answers of a batching server")
 
     def __init__(
         self,
@@ -128,14 +141,9 @@ class Workload:
                     value=task,
                     task=index,
                 )
+        own: dict[str, ArrayLike] = {name: [getattr(t, name) for t in types] for name in OWN}
         self._fill(
-            {
-                "share": [t.share for t in types],
-                "base_time": [t.base_time for t in types],
-                "time_per_token": [t.time_per_token for t in types],
-                "max_tokens": [t.max_tokens for t in types],
-                "weight": [t.weight for t in types],
-            },
+            own | _given(types),
             accuracy=[t.accuracy for t in types],
             arrival_rate=arrival_rate,
             accuracy_weight=accuracy_weight,
@@ -155,6 +163,9 @@ class Workload:
         base_time: ArrayLike | None = None,
         time_per_token: ArrayLike | None = None,
         service: Service | None = None,
+        answer_tokens: ArrayLike | None = None,
+        prompt_time: ArrayLike | None = None,
+        prompt_tokens: ArrayLike | None = None,
         max_tokens: ArrayLike = DEFAULT_MAX_TOKENS,
         arrival_rate: float,
         accuracy_weight: float,
@@ -176,6 +187,9 @@ class Workload:
             :math:`t_{0,k}` in s and :math:`c_k` in s/token.
         service : Service, optional
             Instead of those: any service times.
+        answer_tokens, prompt_time, prompt_tokens : array_like, optional
+            Instead of those at a batching server: tokens of the answer, s and tokens of the prompt;
+            the last two are 0 where not given.
         max_tokens : array_like, optional
             :math:`\ell_{\max,k}`.
         arrival_rate, accuracy_weight : float
@@ -195,7 +209,11 @@ class Workload:
         self = cls.__new__(cls)
         columns = {"share": share, "max_tokens": max_tokens}
         columns["weight"] = 1.0 if weight is None else weight
-        parts = (*zip(CURVE, (gain, rate, baseline)), *zip(SERVICE, (base_time, time_per_token)))
+        parts = (
+            *zip(CURVE, (gain, rate, baseline)),
+            *zip(SERVICE, (base_time, time_per_token)),
+            *zip(GENERATED, (answer_tokens, prompt_time, prompt_tokens)),
+        )
         self._fill(
             columns | {name: column for name, column in parts if column is not None},
             accuracy=accuracy,
@@ -216,6 +234,8 @@ class Workload:
         ``time_per_token`` and, if wanted, ``max_tokens`` and ``weight``. A curve of another kind is
         a table ``accuracy`` with its ``kind`` and its parameters, in place of the three numbers. A
         table ``[server]`` with a ``kind`` says what serves them; first come, first served without.
+        For ``kind = "batching"`` a type has ``answer_tokens`` and, if wanted, ``prompt_time`` and
+        ``prompt_tokens`` in place of the two times.
 
         Parameters
         ----------
@@ -281,7 +301,7 @@ class Workload:
             If a name is unknown or a value is out of its range.
         """
         current = self._columns()
-        known = [*FIELDS, "accuracy", "service", *SCALARS, "server", "names"]
+        known = [*FIELDS, *GENERATED, "accuracy", "service", *SCALARS, "server", "names"]
         for name in changes:
             if name not in known:
                 raise WorkloadError(
@@ -289,9 +309,10 @@ class Workload:
                     parameter=name,
                     value=changes[name],
                 )
-        for whole, parts in (("accuracy", CURVE), ("service", SERVICE)):
-            if whole in changes:
-                current = {key: value for key, value in current.items() if key not in parts}
+        rivals = (("accuracy",), CURVE), (("service", *GENERATED), SERVICE), (SERVICE, GENERATED)
+        for new, old in rivals:
+            if not changes.keys().isdisjoint(new):
+                current = {key: value for key, value in current.items() if key not in old}
         return self.from_arrays(**(current | changes))
 
     def _columns(self) -> dict[str, Any]:
@@ -303,6 +324,8 @@ class Workload:
             columns["accuracy"] = self.curves
         if isinstance(self.service, Affine):
             columns |= {field: getattr(self.service, field) for field in SERVICE}
+        elif isinstance(self.service, Generated):
+            columns |= {field: getattr(self.service, field) for field in GENERATED}
         else:
             columns["service"] = self.service
         scalars = {name: getattr(self, name) for name in SCALARS}
@@ -326,15 +349,15 @@ class Workload:
     @property
     def tasks(self) -> tuple[TaskType, ...]:
         """The types as objects, made anew at each call."""
+        parts = GENERATED if isinstance(self.service, Generated) else SERVICE
         return tuple(
             TaskType(
                 name,
                 share=float(self.share[k]),
                 accuracy=self.curves.pick(k),
-                base_time=float(self.base_time[k]),
-                time_per_token=float(self.time_per_token[k]),
                 max_tokens=float(self.max_tokens[k]),
                 weight=float(self.weight[k]),
+                **{part: float(getattr(self, part)[k]) for part in parts},
             )
             for k, name in enumerate(self.names)
         )
@@ -392,7 +415,17 @@ class Workload:
         size = np.size(floats("share", columns["share"]))
         if not size:
             raise WorkloadError("A workload needs at least one task type.", parameter="tasks")
-        for whole, given, parts in (("accuracy", accuracy, CURVE), ("service", service, SERVICE)):
+        times: tuple[str, ...] = SERVICE
+        if not columns.keys().isdisjoint(GENERATED):
+            times = GENERATED
+            columns = {"prompt_time": 0.0, "prompt_tokens": 0.0, **columns}
+            if both := [name for name in SERVICE if name in columns]:
+                raise WorkloadError(
+                    f"{both[0]} is a service time, answer_tokens is what a batching server is "
+                    "asked for; give one or the other.",
+                    parameter=both[0],
+                )
+        for whole, given, parts in (("accuracy", accuracy, CURVE), ("service", service, times)):
             absent = [name for name in parts if name not in columns]
             if (given is None) == bool(absent):
                 what = "both are given" if given is not None else f"{', '.join(absent)} missing"
@@ -449,10 +482,42 @@ class Workload:
         else:
             _check_curves(accuracy, self.max_tokens, self.name)
         put(self, "curves", accuracy)
-        put(self, "service", service or Affine(*(arrays[name] for name in SERVICE)))
+        kind = Affine if times is SERVICE else Generated
+        put(self, "service", service or kind(*(arrays[name] for name in times)))
         put(self, "server", Fifo() if server is None else server)
+        _check_match(self.service, self.server)
         if isinstance(server, NonPreemptivePriority):
             server.rank(np.zeros(size))  # says so where it orders another number of types
+
+
+def _given(types: Sequence[TaskType]) -> dict[str, Any]:
+    """Return what the types say of their service: what none of them gives is left out."""
+    rows = {name: [getattr(t, name) for t in types] for name in (*SERVICE, *GENERATED)}
+    for name in GENERATED[1:]:
+        if any(value is not None for value in rows[name]):
+            rows[name] = [value if value is not None else 0.0 for value in rows[name]]
+    return {name: row for name, row in rows.items() if any(value is not None for value in row)}
+
+
+def _check_match(service: Service, server: object) -> None:
+    """Refuse seconds where the server is asked for tokens, and tokens where for seconds."""
+    if isinstance(server, Batching) and isinstance(service, Affine):
+        raise WorkloadError(
+            f"{server!r} generates tokens: give answer_tokens, and prompt_time where prompts take "
+            "time, in place of base_time and time_per_token.",
+            parameter="answer_tokens",
+        )
+    if isinstance(service, Generated) and not (
+        isinstance(server, Batching) or hasattr(server, "at")
+    ):
+        raise WorkloadError(
+            f"answer_tokens are what a Batching(...) server is asked for; {server!r} needs "
+            "base_time and time_per_token.",
+            parameter="server",
+            value=server,
+        )
+    if isinstance(server, Batching):
+        server.check_prompts(service)
 
 
 def _curves(curves: Sequence[Curve], names: Sequence[Any] | None) -> Curve:

@@ -1,0 +1,59 @@
+"""The search for the best of all optima: against many starts, and with a bound that holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import thinkqueue as tq
+from thinkqueue import Batching, Status, TokenTime, WorkloadError
+from workloads import LINE, SERVERS, batching_workload
+
+CONTEXT = Batching(TokenTime(6.5e-3, 9.7e-5, 5e-8))
+
+
+def random_allocations(w, count, seed=0):
+    g = np.random.default_rng(seed)
+    for _ in range(count):
+        x = g.uniform(size=len(w)) ** 3 * w.max_tokens
+        while tq.utilization(w, x) >= 1:
+            x = x / 2
+        yield x
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2, 1.0])
+def test_with_context_the_gap_closes_and_no_start_finds_more(rate):
+    w = batching_workload(CONTEXT, arrival_rate=rate, prompt_tokens=500.0)
+    found = tq.solve_globally(w, gap=1e-9)
+    assert found.status is Status.CONVERGED
+    assert 0 <= found.gap <= 1e-9 * found.objective
+    for x in random_allocations(w, 300):
+        assert tq.objective(w, x) <= found.upper_bound
+    for x in random_allocations(w, 8, seed=1):
+        assert tq.solve(w, start=x, throw=False).objective <= found.upper_bound
+
+
+@pytest.mark.parametrize(("cap", "rate"), [(4, 0.1), (16, 0.5)])
+def test_with_a_line_the_gap_closes_to_what_is_asked(cap, rate):
+    w = batching_workload(Batching(LINE, cap, "wait"), arrival_rate=rate)
+    found = tq.solve_globally(w, gap=1e-4)
+    assert 0 <= found.gap <= 1e-4 * found.objective
+    for x in random_allocations(w, 300):
+        assert tq.objective(w, x) <= found.upper_bound
+
+
+def test_a_wrong_allocation_is_given_away_by_the_bound():
+    # negative control: the budgets for a server without context lose more than the gap
+    w = batching_workload(CONTEXT, arrival_rate=0.2)
+    careless = tq.solve(batching_workload(Batching(LINE), arrival_rate=0.2)).tokens
+    found = tq.solve_globally(w)
+    assert found.upper_bound - found.gap - float(tq.objective(w, careless)) > 5.0
+
+
+def test_convex_servers_are_solved_and_hopeless_ones_refused():
+    w = batching_workload(SERVERS[0])
+    assert tq.solve_globally(w).gap < 1e-9
+    with pytest.raises(WorkloadError, match="whose rate is not concave"):
+        tq.solve_globally(batching_workload(SERVERS[-1], arrival_rate=0.05))
+    with pytest.raises(tq.NotConvergedError, match="stopped after"):
+        tq.solve_globally(batching_workload(SERVERS[2], arrival_rate=0.5), gap=1e-12, max_cells=4)
