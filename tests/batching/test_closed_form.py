@@ -145,3 +145,13 @@ def test_other_servers_have_no_closed_form(server):
         tq.solve(batching_workload(server), ClosedForm())
     with pytest.raises(WorkloadError, match="closed form holds"):
         tq.solve(tq.Workload.from_toml(QWEN), ClosedForm())
+
+
+def test_types_that_tokens_do_nothing_for_and_caps_without_end():
+    workload = tq.Workload.from_toml(QWEN.with_name("qwen3-8b-batching.toml"))
+    endless = workload.replace(gain=[0, *workload.gain[1:]], max_tokens=1e30)
+    found = tq.solve(endless, solver=ClosedForm())
+    assert found.tokens[0] == 0
+    assert found.gap < 1e-9
+    grid = tq.solve_grid(endless, arrival_rate=[0.1, 1.0])
+    assert grid.tokens[1] == pytest.approx(found.tokens, rel=1e-4)

@@ -18,6 +18,9 @@ from thinkqueue.objective import saturating
 from thinkqueue.solution import Status
 from thinkqueue.workload import Parameters
 
+LARGEST_EXPONENT = 700.0
+"""The exponential of more than this is no float; a cap of 1e30 tokens has a price that low."""
+
 
 @dataclass(frozen=True)
 class ClosedForm:
@@ -87,7 +90,8 @@ def _optimum(p: Parameters) -> Array:
     def room(log_price: float) -> float:
         """Return y as the budgets make it less y as the price says: it rises with the price."""
         ell = np.clip(wish(log_price), 0, p.max_tokens)
-        return float(u - b * (least + p.share @ ell) - np.sqrt(kappa * np.exp(-log_price)))
+        y = np.exp(min((np.log(kappa) - log_price) / 2, LARGEST_EXPONENT))
+        return float(u - b * (least + p.share @ ell) - y)
 
     edges = np.concatenate([worth, worth - beta * p.max_tokens])
     edges = np.sort(edges[np.isfinite(edges)])

@@ -1,7 +1,8 @@
 """From measurements to a workload: what a token buys, what it costs, and how sure that is.
 
 Rows of (task, budget, tokens, correct, total, latency) go in; curves with intervals and verdicts,
-service times, a workload and draws of whole workloads come out.
+service times, a workload and draws of whole workloads come out. How long a step of a batching
+server takes comes from rows of its own (:func:`fit_token_time`).
 """
 
 from thinkqueue.calibration.calibrate import (
@@ -17,6 +18,7 @@ from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_laten
 from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.tables import MeasurementError
+from thinkqueue.calibration.token_time import TokenTimeFit, fit_token_time
 from thinkqueue.calibration.uncertainty import Draws, Propagation, best_on_average, propagate
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
 
@@ -36,11 +38,13 @@ __all__ = [
     "Propagation",
     "Series",
     "TaskCalibration",
+    "TokenTimeFit",
     "Verdict",
     "best_on_average",
     "bootstrap_intervals",
     "calibrate",
     "fit_latency",
+    "fit_token_time",
     "measurement_value",
     "pool_rates",
     "profile_intervals",

@@ -214,8 +214,7 @@ def _two_unknowns(
     """
     own, cross, square, c, joint, _ = bent
     diagonal = look.bend + own
-    if isinstance(own, float):
-        diagonal += 1e-300  # a type that tokens do nothing for goes to an end, wherever that is
+    diagonal += 1e-300  # a type that tokens do nothing for goes to an end, wherever that is
     low, high = -look.tokens, p.max_tokens - look.tokens
     weighted, crossed, squared = p.share * c, p.share * cross, p.share * square
     rest = look.bend / diagonal
