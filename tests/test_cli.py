@@ -69,6 +69,20 @@ def test_another_server_is_no_queue_in_which_all_wait_alike(tmp_path: Path) -> N
     assert "waiting" not in result.output
 
 
+def test_a_batching_server_has_a_mean_time_a_type_and_no_service_time(tmp_path: Path) -> None:
+    w = tq.Workload.from_toml(FILE).replace(
+        server=tq.Batching(tq.TokenTime(6.5e-3, 9.7e-5), 64), answer_tokens=200.0
+    )
+    w.to_toml(tmp_path / "w.toml")
+    facts = json.loads(run(app, ["solve", str(tmp_path / "w.toml"), "--json"]).stdout)
+    times = tq.mean_type_time(w, tq.solve(w).tokens)
+    assert [task["mean_system_time"] for task in facts["tasks"]] == pytest.approx(list(times))
+    assert "service_time" not in facts["tasks"][0]
+    shown = run(app, ["solve", str(tmp_path / "w.toml")])
+    assert shown.exit_code == 0
+    assert "mean time, s" in shown.output
+
+
 def test_a_local_optimum_is_called_one(tmp_path: Path) -> None:
     first, *others = tq.Workload.from_toml(FILE).tasks
     hill = Hill(gain=0.6, midpoint=1500.0, steepness=2.5, baseline=0.1)

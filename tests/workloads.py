@@ -23,7 +23,7 @@ MEASURED = TokenTime.table([1, 8, 16, 64], [0.0100, 0.0102, 0.0105, 0.0135])
 SERVERS = [
     Batching(LINE),
     Batching(LINE, max_batch=64),
-    Batching(LINE, max_batch=16, overflow="wait"),
+    Batching(LINE, max_batch=3, overflow="wait"),
     Batching(TokenTime(6.5e-3, 9.7e-5, 5e-8)),
     Batching(MEASURED),
     Batching(MEASURED, max_batch=32),

@@ -402,15 +402,18 @@ def _target(
 
 
 def _facts(workload: tq.Workload, solution: tq.Solution | tq.TargetSolution) -> dict[str, Any]:
-    service = tq.service_time(workload, solution.tokens)
     correct = tq.accuracy(workload, solution.tokens)
+    if isinstance(workload.server, tq.Batching):
+        kind, times = "mean_system_time", tq.mean_type_time(workload, solution.tokens)
+    else:
+        kind, times = "service_time", tq.service_time(workload, solution.tokens)
     tasks: list[dict[str, Any]] = [
         {
             "name": name,
             "share": float(workload.share[k]),
             "tokens": float(solution.tokens[k]),
             "accuracy": float(correct[k]),
-            "service_time": float(service[k]),
+            kind: float(times[k]),
         }
         for k, name in enumerate(workload.names)
     ]

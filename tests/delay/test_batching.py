@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mpmath
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from scipy.stats import nbinom, poisson
 
 import thinkqueue as tq
 from thinkqueue import Batching, Status, TokenTime, WorkloadError
-from thinkqueue.delay import delay_of
+from thinkqueue.delay import Formula, MeanOnly, delay_of
 from thinkqueue.delay.number_present import law_of
 from workloads import LINE, MEASURED, SERVERS, batching_workload
 
@@ -41,7 +43,7 @@ def balance(time, cap, theta):
 @pytest.mark.parametrize("cap", [None, 1, 2, 16, 300])
 def test_the_law_is_the_balance_of_births_and_deaths(time, cap):
     law = law_of(time, cap)
-    for load in (1e-9, 1e-3, 0.3, 0.9):
+    for load in (1e-9, 1e-3, 0.08, 0.3, 0.9):
         theta = load / law.pace if law.pace else 1e4 * load
         theta = min(theta, 1e5)  # some thousand present, and no millions
         mean, variance, excess, over = balance(time, cap, theta)
@@ -201,9 +203,38 @@ def test_newton_certifies_what_is_convex_and_nothing_else(server):
     else:
         assert found.status is Status.NO_BOUND
         assert found.gap == np.inf
-        assert np.abs(tq.gradient(w, found.tokens))[found.tokens > 0].max() < 1e-9
+        assert np.abs(tq.gradient(w, found.tokens))[found.tokens > 0].max() < 1e-6
         with pytest.raises(WorkloadError, match="not convex"):
             tq.upper_bound(w, found.tokens)
+
+
+@dataclass(frozen=True)
+class Saturated(MeanOnly):
+    """A server whose mean time is concave: the more is asked, the less a token adds."""
+
+    size: float
+    convex: bool = False
+
+    def formula(self, rate, m):
+        left = 100 * float(np.exp(-m / self.size))
+        slope = left / self.size
+        return Formula(1 - 1e-9 * rate * m, 100 - left, slope, -slope / self.size, 0, 0, 0)
+
+
+def test_newton_arrives_where_the_mean_time_bends_the_other_way():
+    g = np.random.default_rng(0)
+    for _ in range(60):
+        w = tq.Workload.from_arrays(
+            share=g.dirichlet(np.ones(3)), gain=0.6, rate=10 ** g.uniform(-4, -2, 3), baseline=0.1,
+            base_time=0.1, time_per_token=0.01, arrival_rate=0.1,
+            accuracy_weight=10 ** g.uniform(1, 3), server=Saturated(10 ** g.uniform(0.5, 2)),
+        )  # fmt: skip
+        found = tq.solve(w, start=g.uniform(size=3) ** 3 * 32768, throw=False)
+        values = [step.objective for step in found.history]
+        assert (np.diff(values) >= -1e-12 * np.abs(values[1:])).all()
+        slope = tq.gradient(w, found.tokens)
+        assert np.abs(slope[(found.tokens > 0) & (found.tokens < 32768)]).max(initial=0) < 1e-5
+        assert (slope[found.tokens == 0] <= 1e-12).all()
 
 
 def test_every_type_pays_one_price():
