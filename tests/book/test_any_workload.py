@@ -30,7 +30,7 @@ from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
 #: Parameters of chapters that cost time and prove nothing here.
-QUICK = {"jobs": 20_000, "points": 40, "servers": 3, "boxes": 300}
+QUICK = {"jobs": 20_000, "queries": 2_000, "points": 40, "servers": 3, "boxes": 300}
 
 
 def book_server() -> tq.Workload:
@@ -161,6 +161,7 @@ def test_every_chapter_runs_on(name: str, chapters: list[Chapter], tmp_path: Pat
 
 def test_names_and_owner_follow_the_workload(tmp_path: Path) -> None:
     assert read_subject(QWEN).own
+    assert read_subject(QWEN.with_name("qwen3-8b-batching.toml")).own
     file = tmp_path / "mine.toml"
     servers()["hostile names"].to_toml(file)
     subject = read_subject(file)

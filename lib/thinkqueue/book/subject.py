@@ -20,8 +20,9 @@ from thinkqueue.workload import Workload
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-#: The file and the name of the server that the sentences of the book are about.
-OWN_FILE, OWN_TITLE = "qwen3-8b.toml", "Qwen3-8B"
+#: The files and the name of the server that the sentences of the book are about: one at a time, and
+#: many at once.
+OWN_FILES, OWN_TITLE = ("qwen3-8b.toml", "qwen3-8b-batching.toml"), "Qwen3-8B"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_subject(path: str | os.PathLike[str]) -> Subject:
         If the file cannot be read.
     """
     workload, file = Workload.from_toml(path), Path(path)
-    if file.name == OWN_FILE:
+    if file.name in OWN_FILES:
         return Subject(workload, OWN_TITLE, own=True)
     (title,), (label,) = written([file.stem]), drawn([file.stem])
     _display(

@@ -154,7 +154,7 @@ def fit_token_time(rows: Any) -> TokenTimeFit:
 
     Raises
     ------
-    ~thinkqueue.calibration.measurements.MeasurementError
+    ~thinkqueue.calibration.tables.MeasurementError
         If the rows cannot be read, or do not say how time grows with the batch: fewer than two
         batch sizes, all of about one user, or all about the same.
 
