@@ -20,6 +20,7 @@ import simpy
 from measuring import machine, record, significant, timed
 
 import thinkqueue as tq
+from thinkqueue.simulation.simulate import PROBABILITIES
 
 WORKLOAD = tq.Workload.from_toml(Path(__file__).parents[2] / "data" / "workloads" / "qwen3-8b.toml")
 TOKENS = tq.solve(WORKLOAD).tokens
@@ -33,6 +34,9 @@ BILLION = 1_000_000_000
 COVERAGE = {0.1: 20_000, 0.3: 20_000, 0.5: 20_000, 0.7: 30_000, 0.8: 50_000, 0.9: 100_000}
 COVERAGE[0.95] = 200_000
 SEEDS = 2000
+QUANTILE_LOADS = (0.05, 0.3, 0.6, 0.9, 0.95, 0.99, 0.999)
+QUANTILE_JOBS = (20_000, 1_000_000)
+QUANTILE_SEEDS = 200
 
 
 def ours(rate: float, jobs: int) -> float:
@@ -164,6 +168,7 @@ def coverage(load: float, jobs: int) -> dict[str, Any]:
         run = tq.simulate(workload, TOKENS, jobs=jobs, seed=seed)
         time = run.mean_system_time
         waits = run.mean_waiting_time.covers(waiting)
+        assert run.cross_check is not None
         hits += [time.covers(exact), waits, run.cross_check.covers(exact), time.covers(wrong)]
         width += time.half_width / exact
     share = [significant(hit / SEEDS) for hit in hits]
@@ -179,6 +184,32 @@ def coverage(load: float, jobs: int) -> dict[str, Any]:
     }
 
 
+def quantile_coverage(load: float, jobs: int) -> list[dict[str, Any]]:
+    """How often intervals hold exact quantiles, and how often the run says that it is too short.
+
+    ``untrue`` is how often an interval that does not say so misses.
+    """
+    workload = WORKLOAD.replace(arrival_rate=load / MEAN)
+    exact = {p: float(tq.system_time_quantile(workload, TOKENS, p)) for p in PROBABILITIES}
+    held, short = np.zeros((2, QUANTILE_SEEDS, len(exact)), bool)
+    for seed in range(QUANTILE_SEEDS):
+        found = tq.simulate(workload, TOKENS, jobs=jobs, seed=seed).quantiles
+        held[seed] = [found[p].covers(t) for p, t in exact.items()]
+        short[seed] = [found[p].too_short for p in exact]
+    return [
+        {
+            "load": load,
+            "jobs": jobs,
+            "seeds": QUANTILE_SEEDS,
+            "probability": p,
+            "covered": float(held[:, place].mean()),
+            "too_short": float(short[:, place].mean()),
+            "untrue": float((~held & ~short)[:, place].mean()),
+        }
+        for place, p in enumerate(exact)
+    ]
+
+
 def main() -> None:
     """Measure and record."""
     results = {
@@ -186,6 +217,12 @@ def main() -> None:
         "speeds": [row for load in SPEED_LOADS for row in speeds(load)],
         "billion": billion(),
         "coverage": [coverage(load, jobs) for load, jobs in COVERAGE.items()],
+        "quantiles": [
+            row
+            for jobs in QUANTILE_JOBS
+            for load in QUANTILE_LOADS
+            for row in quantile_coverage(load, jobs)
+        ],
     }
     record("simulation", results)
     for row in results["speeds"]:
@@ -194,7 +231,7 @@ def main() -> None:
             f"{row['slower_by']:.3g} times slower"
         )
     print(results["billion"])
-    for row in results["coverage"]:
+    for row in results["coverage"] + results["quantiles"]:
         print(row)
 
 
