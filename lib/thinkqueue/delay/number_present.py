@@ -1,8 +1,8 @@
 r"""How many queries are present at a server whose total rate depends on how many there are.
 
 Tokens are asked for at :math:`\theta` a second and n queries together get :math:`\varphi(n) =
-n/\tau(n)` of them, each the same. Whatever the lengths are distributed like (the network of
-Cohen 1979; the balance of births and deaths proves it for exponential ones),
+n/\tau(n)` of them, each the same. Whatever the lengths are distributed like (generalised processor
+sharing; the balance of births and deaths proves it for exponential ones),
 
 .. math:: P(n) \propto w_n = \prod_{i=1}^n \frac{\theta}{\varphi(i)} .
 
@@ -21,8 +21,9 @@ a cap has another tail, a table has another head. With :math:`p_n` the negative 
 
 where the sums of masses are incomplete beta functions, and their derivatives are masses. Nothing is
 summed to infinity, and nothing large is subtracted from something large (our own derivation).
-Against thirty digits the relative error of mean, variance and :math:`\kappa_3 - \kappa_2` is below
-1e-9 for batches to 1e6, times what rounding does to :math:`1-\sigma`.
+Against fifty digits the relative error of mean and variance is below 1e-11, that of
+:math:`\kappa_3 - \kappa_2` below 1e-10, and at most 1e-11 + 4e-15/(1 − σ) near saturation, as far as
+batches of 1e4, beyond which it was not looked at.
 """
 
 from __future__ import annotations
