@@ -16,7 +16,6 @@ from thinkqueue.calibration.fit import CurveFit, bootstrap
 from thinkqueue.calibration.latency import LatencyFit, LatencyVerdict, fit_latency
 from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
-from thinkqueue.calibration.tables import MeasurementError
 from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.usage import Usage
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
@@ -637,7 +636,6 @@ def _plain(task: TaskCalibration) -> dict[str, Any]:
 __all__ = [
     "Calibration",
     "CalibrationError",
-    "MeasurementError",
     "TaskCalibration",
     "calibrate",
 ]

@@ -22,8 +22,8 @@ a cap has another tail, a table has another head. With :math:`p_n` the negative 
 where the sums of masses are incomplete beta functions, and their derivatives are masses. Nothing is
 summed to infinity, and nothing large is subtracted from something large (our own derivation).
 Against fifty digits the relative error of mean and variance is below 1e-11, that of
-:math:`\kappa_3 - \kappa_2` below 1e-10, and at most 1e-11 + 4e-15/(1 − σ) near saturation, as far as
-batches of 1e4, beyond which it was not looked at.
+:math:`\kappa_3 - \kappa_2` below 1e-10, and at most 1e-11 + 4e-15/(1 − σ) near saturation, as far
+as batches of 1e4, beyond which it was not looked at.
 """
 
 from __future__ import annotations
