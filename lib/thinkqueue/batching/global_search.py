@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -152,7 +153,7 @@ def solve_globally(
     return solution
 
 
-class _Cells:
+class _Cells(ABC):
     """What both kinds of cells share: each type's best reply to a linear and a quadratic price."""
 
     def __init__(self, workload: Workload) -> None:
@@ -162,17 +163,17 @@ class _Cells:
             (self.stake * workload.share) @ workload.curves.value(workload.max_tokens)
         )
 
+    @abstractmethod
     def start(self) -> list[End]:
         """Return the ends of the first cells: beyond them nothing is better than what is known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, at: float) -> End:
         """Return an end of a cell, with the multiplier that is best there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bound(self, left: End, right: End) -> float:
         """Return what no allocation between the two ends exceeds."""
-        raise NotImplementedError
 
     def best(self, linear: Array, quadratic: float) -> Array:
         r"""Return the maximisers of :math:`v_kp_k(\ell) - P_k\ell - \tfrac12Q\ell^2`.

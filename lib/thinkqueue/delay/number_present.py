@@ -28,6 +28,7 @@ as batches of 1e4, beyond which it was not looked at.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -165,12 +166,13 @@ def law_of(time: TokenTime | TokenTimeTable, cap: int | None) -> Law:
     return Listed(_log_rates(time, cap))
 
 
-class Law:
+class Law(ABC):
     """A law of the number present, as a function of the tokens asked for in a second."""
 
     pace: float
     r"""Seconds that one more token takes of a full server, :math:`1/\max\varphi`."""
 
+    @abstractmethod
     def present(self, theta: Scalar) -> Present:
         r"""Return the cumulants at a stable :math:`\theta`, NaN where that is NaN.
 
@@ -179,8 +181,8 @@ class Law:
         theta : float or ndarray, (..., 1)
             Tokens asked for in a second.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def log_probability(self, n: Array, theta: float) -> Array:
         r"""Return :math:`\ln P(n)`.
 
@@ -191,7 +193,6 @@ class Law:
         theta : float
             Tokens asked for in a second.
         """
-        raise NotImplementedError
 
 
 class Straight(Law):
