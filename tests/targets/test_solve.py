@@ -369,3 +369,14 @@ def test_bad_input_is_refused_kindly(qwen: tq.Workload) -> None:
         tq.least_accuracy_weight(qwen.replace(max_tokens=[0.0] + [1e4] * 4), 0)
     with pytest.raises(tq.ThinkQueueError, match="all 0"):
         tq.slowest_decode(qwen, TAIL, tokens=np.zeros(5))
+
+
+@pytest.mark.slow
+def test_a_promise_on_the_wait_is_just_kept_when_it_is_simulated(qwen: tq.Workload) -> None:
+    found = tq.solve_target(qwen, tq.WaitingTarget(60.0, 0.05))
+    assert found.gap <= 1e-8
+    seen = tq.simulate(qwen, found.tokens, jobs=1_000_000, seed=4, level=0.999)
+    quantile = seen.waiting_quantiles[0.95]
+    assert quantile.covers(60.0)
+    more = tq.simulate(qwen, found.tokens * 1.15, jobs=1_000_000, seed=4, level=0.999)
+    assert more.waiting_quantiles[0.95].low > 60.0
