@@ -275,3 +275,34 @@ def test_the_decay_rate_of_a_server_that_is_all_but_full(slack: float) -> None:
     assert bound.asymptotic_constant == pytest.approx(1, abs=slack + bound.error)
     assert bound.error < 1e-12 or slack < 1e-3
     assert bound.error > 0.1 or slack > 1e-15
+
+
+def test_a_server_that_is_full_by_one_order_of_rounding_is_refused() -> None:
+    """A rate of 1/m less a few units in the last place: an answer, or the error that says why."""
+    rng = np.random.default_rng(1)
+    answered = refused = 0
+    for _ in range(200):
+        count = rng.integers(2, 6)
+        share, service = rng.dirichlet(np.ones(count)), rng.uniform(0.05, 1, count)
+        rate = 1 / float(share @ service)
+        for _ in range(rng.integers(4)):
+            rate = np.nextafter(rate, 0)
+        w = tq.Workload.from_arrays(
+            share=share,
+            gain=0.5,
+            rate=0.01,
+            baseline=0.0,
+            base_time=service,
+            time_per_token=0.01,
+            arrival_rate=rate,
+            accuracy_weight=1.0,
+        )
+        try:
+            found = tq.tail_bound(w, np.zeros(count)).decay_rate
+        except tq.UnstableError:
+            refused += 1
+        else:
+            answered += 1
+            assert 0 < found < 1e-12
+    assert answered > 20
+    assert refused > 20

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.checks import LARGEST, check_count, one_number
-from thinkqueue.delay import service_time, utilization
-from thinkqueue.errors import ThinkQueueError
+from thinkqueue.delay import service_time
+from thinkqueue.errors import ThinkQueueError, UnstableError
 from thinkqueue.grid import solve_grid
 from thinkqueue.solve import solve
 from thinkqueue.targets.solve import solve_target
@@ -193,9 +193,10 @@ def _largest(
     def reserve(number: float) -> float:
         workload = change(number)
         if tokens is not None:
-            if utilization(workload, tokens) >= 1:
+            try:
+                ratio = target.ratio(workload, tokens).max()
+            except UnstableError:
                 return -np.inf
-            ratio = target.ratio(workload, tokens).max()
             return float(-np.log(max(ratio, 1e-300)))
         assert accuracy is not None
         if workload.arrival_rate * float(workload.share @ workload.base_time) >= 1:

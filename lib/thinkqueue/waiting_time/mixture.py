@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.delay.fifo import stable_queue
+from thinkqueue.delay.time import refuse_unstable
 from thinkqueue.workload import Workload, tokens_array
 
 
@@ -61,7 +62,10 @@ class ServiceMixture:
         share = np.bincount(where, weights=workload.share[counts], minlength=len(service))
         rate = np.asarray(workload.arrival_rate * share, dtype=np.float64)
         total = float(rate.sum())
-        return cls(total, rate / total if total > 0 else rate, service)
+        mixture = cls(total, rate / total if total > 0 else rate, service)
+        if mixture.slack <= 0:  # stable by one order of rounding, full by another
+            refuse_unstable(workload, 1 - mixture.slack, "at these tokens")
+        return mixture
 
     @property
     def longest(self) -> float:
@@ -81,8 +85,7 @@ class ServiceMixture:
     @cached_property
     def slack(self) -> float:
         r"""What is left of the server, :math:`1-\rho`, with the terms added exactly."""
-        left = math.fsum([1.0, *(-self.arrival_rate * self.share * self.service).tolist()])
-        return left if left > 0 else 1 - self.load
+        return math.fsum([1.0, *(-self.arrival_rate * self.share * self.service).tolist()])
 
     @cached_property
     def mean_waiting_time(self) -> float:
