@@ -17,7 +17,7 @@ from thinkqueue.book.browser import find_browser
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
-PAGES = (*Book(ROOT).pages, "index", "search", "genindex")
+PAGES = (*Book(ROOT).pages, "search", "genindex")
 PHONE, DESK = (390, 844), (1280, 900)
 
 
@@ -102,6 +102,15 @@ def start(request: pytest.FixtureRequest, book: Book) -> str:
     if request.param == "served":
         return str(request.getfixturevalue("served"))
     return book.html.as_uri()
+
+
+def test_the_index_goes_on_to_the_first_chapter(start: str, book: Book, browser: Browser) -> None:
+    page = browser.new_page()
+    try:
+        page.goto(f"{start}/index.html")
+        page.wait_for_url(f"{start}/{book.pages[0]}.html")
+    finally:
+        page.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
