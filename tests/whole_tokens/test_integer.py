@@ -165,6 +165,19 @@ def test_the_bound_of_a_cell_holds_for_what_lies_in_it(server: Batching) -> None
             assert float(choices.objective(index)) <= bound + search._tolerance(left, right)
 
 
+@pytest.mark.parametrize("server", SHARING, ids=repr)
+def test_the_bound_of_a_mean_is_reached_by_the_best_at_a_price(server: Batching) -> None:
+    w = batching_case(4, 6, server)
+    choices = Choices.of(w)
+    search = load_search._Search(choices, 0 * choices.count, enough=0.0)
+    for price in np.geomspace(0.5, 2, 9) * search.coupling.price(1.0, 0.0):
+        index = choices.best(price, 0.0)
+        if utilization(w, choices.tokens(index)) < 1:
+            value = float(choices.objective(index))
+            bound = search.end(search._moments(index)[0]).bound
+            assert bound == pytest.approx(value, rel=1e-12)
+
+
 @pytest.mark.parametrize("menu", [None, LEVELS, range(0, 32769, 256)])
 def test_a_thousand_types_of_a_batching_server_are_proven(menu: Menu | None) -> None:
     w = batching_case(2, 1000, Batching(LINE))
