@@ -82,3 +82,23 @@ def test_the_bound_of_a_cell_holds_for_every_allocation_in_it(server, wide):
             assert value <= cells.bound(left, right) + 1e-9 * value
             looked += 1
     assert looked > 30
+
+
+@pytest.mark.parametrize(
+    "server", [Batching(TokenTime(1e-5, 2e-3, 1e-9)), Batching(TokenTime(1e-5, 2e-3), 2, "wait")],
+    ids=repr,
+)  # fmt: skip
+def test_the_cells_reach_as_far_as_anything_good_does(server):
+    # hardly any time but that of others, and curves that saturate: nothing to spare in the range
+    w = batching_workload(server, arrival_rate=0.02)
+    w = w.replace(rate=30 * w.rate, arrival_rate=0.2 * w.arrival_rate, accuracy_weight=1e4)
+    best = tq.solve(w, throw=False)
+    kind = _ContextCells if server.token_time.per_context else _WaitingCells
+    cells = kind(w, delay_of(server), best.objective)
+    at = float(w.share @ (w.answer_tokens + best.tokens))
+    if kind is _ContextCells:
+        at = 1 / (1 - best.utilization)
+    ends = [end.at for end in cells.start()]
+    assert ends[0] <= at <= ends[-1]
+    ideal = float(w.accuracy_weight * w.share @ w.curves.value(w.max_tokens))
+    assert best.mean_system_time > 0.6 * (ideal - best.objective)

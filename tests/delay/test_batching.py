@@ -279,3 +279,13 @@ def test_times_and_prices_with_long_prompts_move_with_the_rate_as_differences_sa
     above, below = (delay.at(w.replace(arrival_rate=w.arrival_rate + d), x) for d in (h, -h))
     np.testing.assert_allclose(found.time, (above.time - below.time) / (2 * h), rtol=1e-7)
     np.testing.assert_allclose(found.price, (above.price - below.price) / (2 * h), rtol=1e-6)
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=repr)
+def test_the_load_rises_as_the_drift_says(server):
+    w = batching_workload(server, arrival_rate=0.02)
+    x, step = np.full(5, 800.0), np.linspace(0.1, 0.3, 5)
+    state = delay_of(server).at(w, x)
+    bent = delay_of(server).curvature(w, state)
+    more = float(state.slack - delay_of(server).at(w, x + step).slack)
+    np.testing.assert_allclose(bent.drift * (w.share * bent.load) @ step, more, rtol=1e-4)
