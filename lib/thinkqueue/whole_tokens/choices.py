@@ -14,9 +14,9 @@ from thinkqueue.arrays import Array, Index, first
 from thinkqueue.delay import State, delay_of
 from thinkqueue.delay.time import flat
 from thinkqueue.errors import WorkloadError
+from thinkqueue.replies import best_replies
 from thinkqueue.whole_tokens.coupling import Coupling, coupling_of
-from thinkqueue.workload import Affine, Generated, Saturating, Workload
-from thinkqueue.workload.accuracy import bisect
+from thinkqueue.workload import Affine, Generated, Workload
 
 Menu = ArrayLike | Sequence[ArrayLike]
 """Allowed budgets: one list for all types, or a list for each."""
@@ -231,37 +231,11 @@ class Choices:
 
     def _continuous_best(self, price: float, burden: float) -> Array:
         w = self.workload
-        curves, value = w.curves, w.accuracy_weight * w.weight
-        nothing = np.zeros(len(w))
-        if burden == 0:
-            slope = w.service.moments(nothing).mean_slope
-            with np.errstate(divide="ignore", invalid="ignore"):
-                each = np.where(value > 0, max(price, 0.0) * slope / value, np.inf)
-            return np.asarray(curves.reply(each, nothing, w.max_tokens))
-        linear = w.time_per_token * (price + 2 * burden * w.base_time)
-        quadratic = 2 * burden * w.time_per_token**2
-        if not isinstance(curves, Saturating):
-
-            def excess(tokens: Array) -> Array:
-                return np.asarray(value * curves.slope(tokens) - linear - quadratic * tokens)
-
-            return bisect(excess, nothing, nothing, w.max_tokens)
-        from scipy.special import wrightomega
-
-        ratio = curves.rate * linear / quadratic
-        log_omega = self._log_value + np.log(curves.rate / quadratic)
-        omega = wrightomega(np.maximum(log_omega + ratio, -700.0))
-        tokens = (np.maximum(log_omega, -700.0) - np.log(omega)) / curves.rate
-        tokens = np.clip(tokens, 0, w.max_tokens)
-        worth = np.exp(self._log_value - curves.rate * tokens)  # Newton's step for what cancelled
-        tokens += (worth - linear - quadratic * tokens) / (curves.rate * worth + quadratic)
-        return np.asarray(np.clip(tokens, 0, w.max_tokens))
-
-    @cached_property
-    def _log_value(self) -> Array:
-        w = self.workload
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(w.accuracy_weight * w.weight * w.gain) + np.log(w.rate))
+        # a budget of x tokens takes s = t + cx, and costs price·s + burden·s²
+        none = w.service.moments(np.zeros(len(w)))
+        linear = none.mean_slope * price + none.square_slope * burden
+        quadratic = none.square_bend * burden
+        return best_replies(w.curves, w.accuracy_weight * w.weight, linear, quadratic, w.max_tokens)
 
 
 def blur(magnitude: float) -> float:
