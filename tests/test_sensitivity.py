@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.workloads import plain_workload
+from tests.workloads import SERVERS, batching_workload, plain_workload
 
 import thinkqueue as tq
 
@@ -48,6 +48,64 @@ def test_derivatives_match_finite_differences(seed: int, parameter: str) -> None
     assert agree(tokens, expected)
     height = getattr(move, f"objective_by_{parameter}")
     assert height == pytest.approx(float(central(workload, parameter, "objective")), rel=1e-4)
+
+
+@pytest.mark.parametrize("parameter", ["arrival_rate", "accuracy_weight"])
+@pytest.mark.parametrize("server", [*SERVERS, tq.Batching(SERVERS[0].token_time, 1, "wait")])
+def test_derivatives_of_a_batching_server_match_finite_differences(
+    server: tq.Batching, parameter: str
+) -> None:
+    workload = batching_workload(server, arrival_rate=0.05, answer_tokens=500.0)
+    best = optimum(workload)
+    move = tq.sensitivity(workload, best)
+    assert move.free.sum() >= 4
+    expected = central(workload, parameter, "tokens")
+    assert agree(getattr(move, f"tokens_by_{parameter}"), expected)
+    height = getattr(move, f"objective_by_{parameter}")
+    assert height == pytest.approx(float(central(workload, parameter, "objective")), rel=1e-4)
+    # a server that is there for a part 1 − h of the time: steps, and prompts of others, get longer
+    h = 1e-6
+    if not workload.prompt_time.any():
+        time = server.token_time
+        slow = tq.TokenTime(time.base / (1 - h), time.per_query / (1 - h))
+        slower = workload.replace(server=tq.Batching(slow, server.max_batch, server.overflow))
+        lost = float(tq.objective(workload, best.tokens) - tq.objective(slower, best.tokens))
+        assert move.load_price == pytest.approx(lost / h, rel=1e-4)
+
+
+@pytest.mark.parametrize("parameter", ["arrival_rate", "accuracy_weight"])
+def test_derivatives_of_an_evenly_shared_server(parameter: str) -> None:
+    workload = plain_workload(np.random.default_rng(3), 6).replace(server=tq.ProcessorSharing())
+    best = optimum(workload)
+    move = tq.sensitivity(workload, best)
+    assert agree(getattr(move, f"tokens_by_{parameter}"), central(workload, parameter, "tokens"))
+    assert move.load_price == pytest.approx(best.mean_system_time / (1 - best.utilization))
+
+
+def test_the_derivatives_of_the_line_are_in_closed_form() -> None:
+    workload = batching_workload(SERVERS[0], arrival_rate=2.0, prompt_time=0.0)
+    best = optimum(workload)
+    time = SERVERS[0].token_time
+    m = float(workload.share @ (workload.answer_tokens + best.tokens))
+    one, y = time.base + time.per_query, 1 - 2.0 * time.per_query * m
+    move = tq.sensitivity(workload, best)
+    slope = -time.per_query * one * m**2 / y**2
+    assert move.objective_by_arrival_rate == pytest.approx(slope, rel=1e-12)
+    assert move.load_price == pytest.approx(one * m / y**2, rel=1e-12)
+
+
+def test_a_server_that_does_not_know_its_arrivals_is_refused() -> None:
+    class Own:
+        convex = True
+
+        def at(self, problem, tokens):  # type: ignore[no-untyped-def]
+            from thinkqueue.delay import delay_of
+
+            return delay_of(tq.Fifo()).at(problem, tokens)
+
+    workload = plain_workload(1, 3).replace(server=Own())
+    with pytest.raises(tq.WorkloadError, match="by_rate"):
+        tq.sensitivity(workload, tq.solve(workload, gap=1e-6, throw=False))
 
 
 def test_a_wrong_derivative_would_be_noticed() -> None:

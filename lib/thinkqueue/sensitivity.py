@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.fifo import stable_queue
+from thinkqueue.delay.delay import RateSlopes
+from thinkqueue.delay.time import delay_of, stable_state
+from thinkqueue.errors import WorkloadError
 from thinkqueue.objective import NegativeHessian, gradient, mean_accuracy, negative_hessian
 from thinkqueue.solution import Solution
 from thinkqueue.workload import Workload, tokens_array
@@ -51,12 +53,15 @@ def sensitivity(workload: Workload, solution: Solution) -> Sensitivity:
     The free types satisfy :math:`\partial J/\partial\ell_k = 0` whatever the parameters are, so
     with :math:`H = -\nabla^2 J` on them :math:`H\,\mathrm d\ell^* = \partial_\theta \nabla J`,
 
-    .. math:: \partial_\lambda\partial_k J = -\frac{\pi_k c_k}{y^2}
-              \Bigl(s_k + \frac{\lambda M}{y}\Bigr), \qquad
+    .. math:: \partial_\lambda\partial_k J = -\pi_k\,\partial_\lambda q_k, \qquad
               \partial_\alpha\partial_k J = w_k\pi_k p_k'(\ell_k),
 
-    and by the envelope theorem :math:`\mathrm dJ^*/\mathrm d\lambda = -M/(2y^2)` and
-    :math:`\mathrm dJ^*/\mathrm d\alpha = \sum_k w_k\pi_kp_k` (our own derivation).
+    with :math:`q_k` the price of a token, and by the envelope theorem :math:`\mathrm dJ^*/\mathrm
+    d\lambda = -\partial_\lambda\,\mathbb{E}[T]` and :math:`\mathrm dJ^*/\mathrm d\alpha =
+    \sum_k w_k\pi_kp_k`. First come, first served :math:`\partial_\lambda q_k = \frac{c_k}{y^2}
+    (s_k + \lambda M/y)` and :math:`\partial_\lambda\,\mathbb{E}[T] = M/(2y^2)`; for
+    :math:`\tau(n) = a + bn` they are :math:`2b\tau(1)m/y^3` and :math:`b\tau(1)m^2/y^2` (our own
+    derivation).
 
     Parameters
     ----------
@@ -68,22 +73,30 @@ def sensitivity(workload: Workload, solution: Solution) -> Sensitivity:
     Returns
     -------
     Sensitivity
-        One-sided where a budget is just about to leave 0 or its cap.
+        One-sided where a budget is just about to leave 0 or its cap. Where the mean time is not
+        convex they are those of this local optimum.
 
     Raises
     ------
     UnstableError
         If :math:`\rho \ge 1` at its tokens.
     WorkloadError
-        If the workload's server is another than ``Fifo()``.
+        If the workload's server does not know how it answers to more arrivals.
     """
     ell = tokens_array(workload, solution.tokens, capped=True, single=True)
-    state, bend = stable_queue(workload, ell), negative_hessian(workload, ell)
-    y, second = float(state.y[0]), float(state.M[0])
+    delay = delay_of(workload.server)
+    if not hasattr(delay, "by_rate"):
+        raise WorkloadError(
+            f"{workload.server!r} does not say how time and prices move with the arrival rate: it "
+            "has no by_rate(problem, state).",
+            parameter="server",
+            value=workload.server,
+        )
+    bend = negative_hessian(workload, ell)
+    moved: RateSlopes = delay.by_rate(workload, stable_state(workload, ell))
     free = (ell > 0) & (ell < workload.max_tokens) & (workload.share > 0)
     marginal = workload.weight * workload.curves.slope(ell)
-    crowding = workload.time_per_token / y**2 * (state.s + workload.arrival_rate * second / y)
-    right = workload.share[:, None] * np.stack([-crowding, marginal], axis=1)
+    right = workload.share[:, None] * np.stack([-moved.price, marginal], axis=1)
     moves = np.zeros((len(workload), 2))
     moves[free] = NegativeHessian(bend.diagonal[free], bend.basis[free], bend.core).solve(
         right[free]
@@ -92,9 +105,9 @@ def sensitivity(workload: Workload, solution: Solution) -> Sensitivity:
     return Sensitivity(
         tokens_by_arrival_rate=moves[:, 0],
         tokens_by_accuracy_weight=moves[:, 1],
-        objective_by_arrival_rate=-second / (2 * y**2),
+        objective_by_arrival_rate=-moved.time,
         objective_by_accuracy_weight=float(mean_accuracy(workload, ell)),
         cap_price=np.where(ell >= workload.max_tokens, np.maximum(slope, 0), 0.0),
-        load_price=workload.arrival_rate * second / (2 * y**2),
+        load_price=moved.taken,
         free=free,
     )

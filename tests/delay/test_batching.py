@@ -267,3 +267,25 @@ def test_a_million_types_take_few_evaluations():
     found = tq.solve(w)
     assert found.steps <= 4
     assert found.gap < 1e-9
+
+
+@pytest.mark.parametrize("server", [s for s in SERVERS if s.overflow == "share"], ids=repr)
+def test_times_and_prices_with_long_prompts_move_with_the_rate_as_differences_say(server):
+    w = batching_workload(server, prompt_time=0.8, arrival_rate=0.5)
+    x = np.full(5, 500.0)
+    w = w.replace(arrival_rate=0.7 * w.arrival_rate / float(tq.utilization(w, x)))
+    delay, h = delay_of(server), 1e-6 * w.arrival_rate
+    found = delay.by_rate(w, delay.at(w, x))
+    above, below = (delay.at(w.replace(arrival_rate=w.arrival_rate + d), x) for d in (h, -h))
+    np.testing.assert_allclose(found.time, (above.time - below.time) / (2 * h), rtol=1e-7)
+    np.testing.assert_allclose(found.price, (above.price - below.price) / (2 * h), rtol=1e-6)
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=repr)
+def test_the_load_rises_as_the_drift_says(server):
+    w = batching_workload(server, arrival_rate=0.02)
+    x, step = np.full(5, 800.0), np.linspace(0.1, 0.3, 5)
+    state = delay_of(server).at(w, x)
+    bent = delay_of(server).curvature(w, state)
+    more = float(state.slack - delay_of(server).at(w, x + step).slack)
+    np.testing.assert_allclose(bent.drift * (w.share * bent.load) @ step, more, rtol=1e-4)

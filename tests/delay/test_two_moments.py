@@ -253,7 +253,6 @@ def test_a_server_without_a_formula_is_named(server):
         lambda w, x: tq.curvature_bound(w, x),
         lambda w, x: tq.strong_concavity_modulus(w, x),
         lambda w, x: tq.fixed_point_regimes(w, arrival_rate=[0.1], accuracy_weight=[1.0]),
-        lambda w, x: tq.sensitivity(w, tq.solve(w)),
         lambda w, x: tq.certify(w, x),
         lambda w, x: tq.rounding_loss_bound(w, x),
         lambda w, x: tq.waiting_time_tail(w, x, 1.0),

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from thinkqueue import (
+    Batching,
     Fifo,
     ProcessorSharing,
+    TokenTime,
     UnstableError,
     Workload,
     WorkloadError,
@@ -27,7 +29,7 @@ from thinkqueue.whole_tokens import (
     tangent_search,
 )
 from thinkqueue.whole_tokens.choices import Choices, Menu, blur
-from workloads import QWEN, hard_workload, plain_workload
+from workloads import LINE, MEASURED, QWEN, hard_workload, plain_workload
 
 LEVELS = [0, 1024, 8192, 24576]
 
@@ -74,6 +76,121 @@ def test_the_search_by_load_agrees_on_its_own(seed: int) -> None:
     assert found.proven
     room = unresolved(w, menu, choices.tokens(found.index))
     assert found.objective == pytest.approx(brute_force(w, menu), rel=1e-12, abs=room)
+
+
+SHARING = [
+    Batching(LINE),
+    Batching(LINE, 4),
+    Batching(TokenTime(0.0, 1e-3)),
+    Batching(TokenTime(0.01, 0.0)),
+    Batching(MEASURED),
+    Batching(MEASURED, 12),
+]
+
+
+def batching_case(seed: int, types: int, server: Batching) -> Workload:
+    """A workload of a batching server, anywhere between idle and full."""
+    g = np.random.default_rng(seed)
+    w = Workload.from_arrays(
+        share=g.dirichlet(np.full(types, 2.0)),
+        gain=g.uniform(0.1, 0.7, types),
+        rate=10 ** g.uniform(-4.5, -2.5, types),
+        baseline=0.1,
+        answer_tokens=g.uniform(0, 500, types),
+        prompt_time=g.uniform(0, 0.05, types) if seed % 2 else 0.0,
+        arrival_rate=1.0,
+        accuracy_weight=10 ** g.uniform(0, 4),
+        server=server,
+    )
+    idle = float(utilization(w, np.zeros(types)))
+    return w.replace(arrival_rate=g.uniform(0.01, 0.9) / idle) if idle > 0 else w
+
+
+@pytest.mark.parametrize("server", SHARING, ids=repr)
+@pytest.mark.parametrize("seed", range(8))
+def test_brute_force_agrees_for_a_batching_server(seed: int, server: Batching) -> None:
+    g = np.random.default_rng(seed)
+    w = batching_case(seed, int(g.integers(1, 6)), server)
+    menu: Menu | None = [0, *np.sort(g.choice(30_000, 4)).tolist()]
+    if seed % 3 == 0:
+        w, menu = w.replace(max_tokens=4.0), None
+    best, choices = brute_force(w, menu), Choices.of(w, menu)
+    found = solve_integer(w, menu=menu)
+    assert found.proven
+    room = unresolved(w, menu, found.tokens)
+    assert found.objective == pytest.approx(best, rel=1e-12, abs=room)
+    assert best - room <= found.upper_bound
+    alone = load_search.search(choices, 0 * choices.count, node_limit=10**6)
+    assert alone.proven
+    assert alone.objective == pytest.approx(best, rel=1e-12, abs=room)
+
+
+def test_a_bend_of_the_wrong_sign_is_caught_for_a_batching_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The negative control: the chord alone is no bound where T is convex and multipliers fall."""
+    monkeypatch.setattr(load_search, "_bend", lambda left, right: -left.coupling.bend(left, right))
+    monkeypatch.setattr(
+        load_search, "_chord", lambda left, right, a, b: np.minimum(left.bound - a, right.bound - b)
+    )
+    wrong = 0
+    for seed in range(30):
+        w = batching_case(seed, 4, Batching(LINE))
+        choices = Choices.of(w, LEVELS)
+        found = load_search.search(choices, 0 * choices.count, node_limit=10**5)
+        wrong += found.objective < brute_force(w, LEVELS) * (1 - 1e-9) - 1e-9
+    assert wrong > 0
+
+
+@pytest.mark.parametrize("server", SHARING, ids=repr)
+def test_the_bound_of_a_cell_holds_for_what_lies_in_it(server: Batching) -> None:
+    g = np.random.default_rng(5)
+    for seed in range(6):
+        w = batching_case(seed, 4, server)
+        choices = Choices.of(w)
+        search = load_search._Search(choices, 0 * choices.count, enough=0.0)
+        ideal = solve(w).tokens
+        for _ in range(20):
+            index = choices.position(g.uniform(0.3, 1.6) * ideal + g.uniform(0, 50, 4))
+            if not utilization(w, choices.tokens(index)) < 1:
+                continue
+            m = float(w.share @ w.service.mean(choices.tokens(index)))
+            low, high = m * (1 - g.uniform(0, 0.2)), m * (1 + g.uniform(0, 0.2))
+            pace = search.coupling.delay.pace
+            if pace:
+                room = (1 - float(utilization(w, choices.tokens(index)))) / (w.arrival_rate * pace)
+                high = min(high, m + 0.9 * room)
+            left, right = search.end(low), search.end(high)
+            bound = search._bound(left, right)
+            assert float(choices.objective(index)) <= bound + search._tolerance(left, right)
+
+
+@pytest.mark.parametrize("server", SHARING, ids=repr)
+def test_the_bound_of_a_mean_is_reached_by_the_best_at_a_price(server: Batching) -> None:
+    w = batching_case(4, 6, server)
+    choices = Choices.of(w)
+    search = load_search._Search(choices, 0 * choices.count, enough=0.0)
+    for price in np.geomspace(0.5, 2, 9) * search.coupling.price(1.0, 0.0):
+        index = choices.best(price, 0.0)
+        if utilization(w, choices.tokens(index)) < 1:
+            value = float(choices.objective(index))
+            bound = search.end(search._moments(index)[0]).bound
+            assert bound == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("menu", [None, LEVELS, range(0, 32769, 256)])
+def test_a_thousand_types_of_a_batching_server_are_proven(menu: Menu | None) -> None:
+    w = batching_case(2, 1000, Batching(LINE))
+    found = solve_integer(w, menu=menu)
+    assert found.proven
+    assert found.gap <= 1e-12 * abs(found.objective) + 1e-9
+    assert found.objective <= solve(w).upper_bound + found.gap
+
+
+@pytest.mark.slow
+def test_a_menu_for_a_hundred_thousand_types_of_a_batching_server_is_proven() -> None:
+    w = batching_case(2, 100_000, Batching(LINE))
+    assert solve_integer(w, menu=LEVELS, node_limit=2 * 10**8).proven
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -275,6 +392,19 @@ def test_scip_agrees() -> None:
     found = solve_integer(w)
     assert float(objective(w, tokens)) <= found.objective + found.gap
     assert model.getDualbound() >= found.objective * (1 - 1e-5)
+
+
+@pytest.mark.parametrize(
+    "server", [Batching(LINE), Batching(LINE, 4), Batching(MEASURED)], ids=repr
+)
+def test_single_changes_of_a_batching_server_are_valued_as_they_are(server: Batching) -> None:
+    choices = Choices.of(batching_case(3, 6, server))
+    index = np.array([0, 100, 2000, 7, 900, 0])
+    step = index + np.array([1, 1, -1, 0, 1, 1])
+    got = choices.changed(index, step)
+    for k in np.flatnonzero(step != index):
+        one = np.where(np.arange(6) == k, step, index)
+        assert got[k] == pytest.approx(float(choices.objective(one)), rel=1e-13)
 
 
 @pytest.mark.parametrize("server", [Fifo(), ProcessorSharing()], ids=repr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from thinkqueue.arrays import first
+from thinkqueue.arrays import first, total
 from thinkqueue.batching.present import batching_delay
 from thinkqueue.checks import SMALLEST, one_number
 from thinkqueue.delay.batching import Shared, mix_of
@@ -54,7 +54,8 @@ def token_budget(workload: Workload, latency: float) -> float:
         )
     rate, law = workload.arrival_rate, delay.law
     nothing = np.zeros(len(workload))
-    least, prompt, u, _ = mix_of(workload, workload.service.mean(nothing), law.pace)
+    answers = total(workload.share, workload.service.mean(nothing))
+    least, prompt, u, _ = mix_of(workload, answers, law.pace)
     at_least = first(delay.at(workload, nothing).time)
     if not at_least <= latency:
         raise WorkloadError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import wrightomega
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, total
 from thinkqueue.bounds import Tangent, tangent
 from thinkqueue.delay.batching import Shared, mix_of
 from thinkqueue.delay.number_present import Straight
@@ -74,7 +74,7 @@ def _optimum(p: Parameters) -> Array:
     curves, line, rate = saturating(p), delay.law.line, float(p.arrival_rate)
     nothing = np.zeros_like(p.share)
     least, prompt, u, slack = (
-        float(part) for part in mix_of(p, p.service.mean(nothing), delay.law.pace)
+        float(part) for part in mix_of(p, total(p.share, p.service.mean(nothing)), delay.law.pace)
     )
     if slack <= 0:
         return nothing

@@ -36,17 +36,16 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import wrightomega
 
 from thinkqueue.arrays import Array, first
 from thinkqueue.batching.present import batching_delay
 from thinkqueue.checks import check_count, one_number
 from thinkqueue.delay.batching import Context, Waiting
 from thinkqueue.errors import WorkloadError
+from thinkqueue.replies import best_replies
 from thinkqueue.solution import NotConvergedError, Solution, Status
 from thinkqueue.solve import solve
-from thinkqueue.workload import Saturating, Workload
-from thinkqueue.workload.accuracy import bisect
+from thinkqueue.workload import Workload
 
 NARROWEST = 1e-13
 """The relative width of a cell that is not halved any more."""
@@ -185,22 +184,7 @@ class _Cells(ABC):
         quadratic : float
             Q, not negative.
         """
-        w, curves, stake = self.w, self.w.curves, self.stake
-
-        def excess(tokens: Array) -> Array:
-            return np.asarray(stake * curves.slope(tokens) - linear - quadratic * tokens)
-
-        nothing = np.zeros(len(w))
-        if not isinstance(curves, Saturating) or quadratic <= 0:
-            return bisect(excess, nothing, nothing, w.max_tokens)
-        beta = curves.rate
-        with np.errstate(divide="ignore"):
-            log_ratio = np.log(stake * curves.gain * beta * beta / quadratic)
-        z = np.clip(log_ratio + beta * linear / quadratic, -700, 1e300)
-        tokens = np.maximum(log_ratio, -700.0) - np.log(wrightomega(z))
-        tokens = np.clip(tokens / beta, 0, w.max_tokens)
-        tokens += excess(tokens) / (stake * curves.bend(tokens) + quadratic)
-        return np.asarray(np.clip(tokens, 0, w.max_tokens))
+        return best_replies(self.w.curves, self.stake, linear, quadratic, self.w.max_tokens)
 
 
 class _ContextCells(_Cells):

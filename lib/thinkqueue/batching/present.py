@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, first
+from thinkqueue.arrays import Array, first, total
 from thinkqueue.checks import floats
 from thinkqueue.delay.batching import Context, Shared, Waiting, load_of, mix_of
 from thinkqueue.delay.number_present import Law
@@ -117,7 +117,7 @@ def queries_present(workload: Workload, tokens: ArrayLike) -> QueriesPresent:
         )
     ell = tokens_array(workload, tokens, single=True)
     stable_state(workload, ell)
-    mix = mix_of(workload, workload.service.mean(ell), delay.law.pace)
+    mix = mix_of(workload, total(workload.share, workload.service.mean(ell)), delay.law.pace)
     theta = max(first(load_of(mix, workload.arrival_rate)), 1e-120)
     found, pace = delay.law.present(theta), delay.law.pace
     return QueriesPresent(
@@ -160,7 +160,7 @@ def mean_type_time(workload: Workload, tokens: ArrayLike) -> Array:
     x, rate = workload.service.mean(ell), workload.arrival_rate
     if isinstance(delay, Context):
         return np.asarray((delay.step.base * x + delay.work(workload, ell)[1]) / y)
-    mix = mix_of(workload, x, delay.law.pace)
+    mix = mix_of(workload, total(workload.share, x), delay.law.pace)
     found = delay.law.present(load_of(mix, rate))
     u = first(mix.free)
     if isinstance(delay, Waiting):

@@ -44,13 +44,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thinkqueue.arrays import Array, Scalar, total
-from thinkqueue.delay.delay import Delay, State, TimeCurvature
+from thinkqueue.arrays import Array, Scalar, first, total
+from thinkqueue.delay.delay import Delay, RateSlopes, State, TimeCurvature
 from thinkqueue.delay.number_present import TINIEST, Law, law_of
-from thinkqueue.delay.two_moments import Formula, TwoMoments, room
+from thinkqueue.delay.two_moments import Formula, MeanOnly, TwoMoments, by_rate, room
 from thinkqueue.workload.parameters import Parameters
 from thinkqueue.workload.servers import Batching
-from thinkqueue.workload.service import Moments
 from thinkqueue.workload.token_time import TokenTime
 
 
@@ -92,34 +91,25 @@ class Mix(NamedTuple):
     slack: Scalar
 
 
-def mix_of(problem: Parameters, mean: Array, pace: float) -> Mix:
+def mix_of(problem: Parameters, m: Scalar, pace: float) -> Mix:
     """Return what is asked of the server in the mean.
 
     Parameters
     ----------
     problem : Parameters
         A workload, or arrays that broadcast like one.
-    mean : ndarray, (..., N)
-        Tokens to generate, of each type.
+    m : float or ndarray, (..., 1)
+        Tokens to generate, in the mean.
     pace : float
         Seconds that one more token takes of a full server.
     """
-    m: Scalar = total(problem.share, mean)
     prompts = getattr(problem.service, "prompt_time", None)
     prompt: Scalar = 0.0 if prompts is None else total(problem.share, prompts)
     free = 1 - problem.arrival_rate * prompt
     return Mix(m, prompt, free, free - problem.arrival_rate * m * pace)
 
 
-class Seen(NamedTuple):
-    """What a state of sharing remembers for its curvature."""
-
-    types: Moments
-    slope: Scalar
-    bend: Scalar
-
-
-class Shared:
+class Shared(MeanOnly):
     r"""No cap, or a cap whose excess shares: the mean time is a function of :math:`m` alone.
 
     Parameters
@@ -131,47 +121,36 @@ class Shared:
     """
 
     def __init__(self, law: Law, convex: bool) -> None:
-        self.law, self.convex = law, convex
+        self.law, self.convex, self.pace = law, convex, law.pace
 
-    def at(self, problem: Parameters, tokens: Array) -> State:
-        """Return mean time, prices and slack at an allocation that may be unstable.
+    def formula_of(self, problem: Parameters, m: Scalar) -> Formula:
+        """Return the mean time and its derivatives by m.
 
         Parameters
         ----------
         problem : Parameters
             A workload, or arrays that broadcast like one.
-        tokens : ndarray, (..., N)
-            Thinking tokens.
+        m : float or ndarray, (..., 1)
+            The mean number of tokens.
         """
-        types, rate = problem.service.moments(tokens), problem.arrival_rate
-        m, prompt, u, slack = mix = mix_of(problem, types.mean, self.law.pace)
-        y = room(slack)
+        rate = problem.arrival_rate
+        mix = mix_of(problem, m, self.pace)
+        u, y = mix.free, room(mix.slack)
         found = self.law.present(load_of(mix, rate))
         # by how much the own prompt is stretched, and how that grows with m
-        stretched, pull = prompt / y, rate * self.law.pace / y
+        stretched, pull = mix.prompt / y, rate * self.pace / y
         time = m * found.mean / u + stretched
         slope = found.variance / u + stretched * pull
         bend = rate * found.excess / u**2 + 2 * stretched * pull**2
-        price = types.mean_slope * slope
-        return State(_plain(time), slack, price, _plain(time / y), Seen(types, slope, bend))
+        return Formula(mix.slack, _plain(time), _plain(slope), _plain(bend), 0.0, 0.0, 0.0)
 
-    def frozen(self, problem: Parameters, tokens: Array, state: State) -> tuple[Array, Array]:
-        """Return the prices at other tokens, and their slopes, as if the mean stayed.
+    def by_rate(self, problem: Parameters, state: State) -> RateSlopes:
+        r"""Return how time and prices move with the arrival rate.
 
-        Parameters
-        ----------
-        problem : Parameters
-            A workload of any number of types.
-        tokens : ndarray, (N,)
-            Its tokens.
-        state : State
-            Where the mean comes from.
-        """
-        types, slope = problem.service.moments(tokens), state.detail.slope
-        return types.mean_slope * slope, types.mean_bend * slope + np.zeros_like(tokens)
-
-    def curvature(self, problem: Parameters, state: State) -> TimeCurvature:
-        """Return the Hessian of the mean time at a stable state, of rank one.
+        With :math:`\theta = \lambda m/u` and :math:`A = \mathbb{E}[N]/\theta`,
+        :math:`V = \operatorname{Var}N/\theta`:
+        :math:`\partial_\lambda\theta = m/u^2,\; \theta A' = V - A` and
+        :math:`\theta V' = (\kappa_3-\kappa_2)/\theta`.
 
         Parameters
         ----------
@@ -180,10 +159,18 @@ class Shared:
         state : State
             What :meth:`at` returned.
         """
-        types, slope, bend = state.detail
-        own = types.mean_bend * slope
-        drift = problem.arrival_rate * self.law.pace
-        return TimeCurvature(own, 0.0, 0.0, types.mean_slope, _plain(bend), drift)
+        types, m, _, _ = state.detail
+        rate, mix = problem.arrival_rate, mix_of(problem, m, self.pace)
+        u, y, prompt = mix.free, mix.slack, mix.prompt
+        found = self.law.present(load_of(mix, rate))
+        busy = prompt + m * self.pace
+        # θA' over λ has no λ to divide by: V − A is of the order of θ
+        time = m * ((found.variance - found.mean) / (rate * u) + found.mean * prompt / u) / u
+        time += prompt * busy / y**2
+        slope = found.excess * m / u**3 + found.variance * prompt / u**2
+        slope += prompt * self.pace / y**2 * (1 + 2 * rate * busy / y)
+        taken = m * found.variance / u**2 + prompt / y**2
+        return RateSlopes(first(time), types.mean_slope * slope, first(taken))
 
 
 class Waiting(TwoMoments):
@@ -205,7 +192,7 @@ class Waiting(TwoMoments):
     """
 
     def __init__(self, law: Law, convex: bool) -> None:
-        self.law, self.convex = law, convex
+        self.law, self.convex, self.pace = law, convex, law.pace
 
     def formula(self, rate: Scalar, m: Scalar) -> Formula:
         """Return f, g and their derivatives.
@@ -244,8 +231,8 @@ class Waiting(TwoMoments):
             ),
         )
 
-    def curvature(self, problem: Parameters, state: State) -> TimeCurvature:
-        """Return the Hessian of the mean time at a stable state.
+    def by_rate(self, problem: Parameters, state: State) -> RateSlopes:
+        """Return how time and prices move with the arrival rate.
 
         Parameters
         ----------
@@ -254,8 +241,7 @@ class Waiting(TwoMoments):
         state : State
             What :meth:`at` returned.
         """
-        bent = super().curvature(problem, state)
-        return bent._replace(drift=problem.arrival_rate * self.law.pace)
+        return by_rate(problem, state)
 
 
 class Load(NamedTuple):
@@ -341,6 +327,22 @@ class Context:
         return TimeCurvature(
             own * square, cross * square, lost * square, work_slope, joint, problem.arrival_rate
         )
+
+    def by_rate(self, problem: Parameters, state: State) -> RateSlopes:
+        r"""Return how time and prices move with the arrival rate.
+
+        Parameters
+        ----------
+        problem : Parameters
+            The workload.
+        state : State
+            What :meth:`at` returned.
+        """
+        work_slope, crowd, y = state.detail
+        rate, a = problem.arrival_rate, self.step.base
+        work, alone = (1 - y) / rate, (crowd - 1) / rate
+        price = a * work / y**2 + work_slope * (alone / y**2 + 2 * crowd * work / y**3)
+        return RateSlopes(first(state.time * work / y), price, first(state.time / y))
 
 
 def load_of(mix: Mix, rate: Scalar) -> Scalar:

@@ -71,6 +71,24 @@ class TimeCurvature(NamedTuple):
     drift: Scalar
 
 
+class RateSlopes(NamedTuple):
+    r"""How a server answers to more arrivals, the tokens being what they are.
+
+    Attributes
+    ----------
+    time : float
+        :math:`\partial\,\mathbb{E}[T]/\partial\lambda` in s per (query/s).
+    price : ndarray, (N,)
+        The same of the price of a token of each type.
+    taken : float
+        What the mean time rises by, in s, for each unit of the server's time that is taken away.
+    """
+
+    time: float
+    price: Array
+    taken: float
+
+
 @runtime_checkable
 class Delay(Protocol):
     """A server, as the solvers see it."""

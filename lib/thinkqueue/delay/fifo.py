@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, Scalar
+from thinkqueue.arrays import Array, Scalar, first
+from thinkqueue.delay.delay import RateSlopes, State
 from thinkqueue.delay.time import only_fifo, refuse_unstable
-from thinkqueue.delay.two_moments import Formula, TwoMoments, room
+from thinkqueue.delay.two_moments import Formula, TwoMoments, by_rate, room
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
 
@@ -36,6 +37,22 @@ class FirstCome(TwoMoments):
         slack = 1 - rate * m
         pressure = rate / room(slack)
         return Formula(slack, m, 1.0, 0.0, pressure / 2, pressure * pressure / 2, 0.0)
+
+    def by_rate(self, problem: Parameters, state: State) -> RateSlopes:
+        r"""Return how time and prices move with the arrival rate.
+
+        The service of a query is its own: what is taken from the server prolongs the wait alone,
+        by :math:`\lambda M/(2y^2)`.
+
+        Parameters
+        ----------
+        problem : Parameters
+            The workload.
+        state : State
+            What :meth:`at` returned.
+        """
+        wait = first(state.detail.formula.f * state.detail.M)
+        return by_rate(problem, state)._replace(taken=wait / first(state.slack))
 
 
 @dataclass(frozen=True)

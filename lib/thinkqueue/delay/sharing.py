@@ -9,7 +9,9 @@ whatever the distribution of the service times is: the idealisation of continuou
 from __future__ import annotations
 
 from thinkqueue.arrays import Scalar
-from thinkqueue.delay.two_moments import Formula, MeanOnly, room
+from thinkqueue.delay.delay import RateSlopes, State
+from thinkqueue.delay.two_moments import Formula, MeanOnly, by_rate, room
+from thinkqueue.workload.parameters import Parameters
 
 
 class Sharing(MeanOnly):
@@ -28,3 +30,15 @@ class Sharing(MeanOnly):
         slack = 1 - rate * m
         y = room(slack)
         return Formula(slack, m / y, 1 / (y * y), 2 * rate / (y * y * y), 0.0, 0.0, 0.0)
+
+    def by_rate(self, problem: Parameters, state: State) -> RateSlopes:
+        """Return how time and prices move with the arrival rate.
+
+        Parameters
+        ----------
+        problem : Parameters
+            The workload.
+        state : State
+            What :meth:`at` returned.
+        """
+        return by_rate(problem, state)

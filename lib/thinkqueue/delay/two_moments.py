@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thinkqueue.arrays import Array, Scalar, total
-from thinkqueue.delay.delay import State, TimeCurvature
+from thinkqueue.arrays import Array, Scalar, first, total
+from thinkqueue.delay.delay import RateSlopes, State, TimeCurvature
 from thinkqueue.workload.parameters import Parameters
 from thinkqueue.workload.service import Affine, Generated, Moments
 
@@ -65,6 +65,8 @@ class TwoMoments:
     """A delay from a formula in two moments: one method to write."""
 
     convex: bool = True
+    pace: float = 1.0
+    """By how much the load rises, over the arrival rate, with the mean of what is asked."""
 
     def formula(self, rate: Scalar, m: Scalar) -> Formula:
         r"""Return :math:`f, g` and their derivatives.
@@ -136,7 +138,8 @@ class TwoMoments:
         joint = at.g2 + second * at.excess
         if not isinstance(problem.service, Affine | Generated):
             joint = joint + 2 * at.f1 * at.f1 / at.f * second - total(problem.share, square)
-        return TimeCurvature(own, cross, square, types.mean_slope, joint, problem.arrival_rate)
+        drift = problem.arrival_rate * self.pace
+        return TimeCurvature(own, cross, square, types.mean_slope, joint, drift)
 
 
 class MeanOnly:
@@ -146,6 +149,8 @@ class MeanOnly:
     """
 
     convex: bool = True
+    pace: float = 1.0
+    """By how much the load rises, over the arrival rate, with the mean of what is asked."""
 
     def formula(self, rate: Scalar, m: Scalar) -> Formula:
         r"""Return g and its derivatives, with f = 0.
@@ -159,6 +164,18 @@ class MeanOnly:
         """
         raise TypeError(f"{type(self).__name__} has no formula; define it.")
 
+    def formula_of(self, problem: Parameters, m: Scalar) -> Formula:
+        """Return the formula where it depends on more of the workload than its arrival rate.
+
+        Parameters
+        ----------
+        problem : Parameters
+            A workload, or arrays that broadcast like one.
+        m : float or ndarray, (..., 1)
+            The mean service time.
+        """
+        return self.formula(problem.arrival_rate, m)
+
     def at(self, problem: Parameters, tokens: Array) -> State:
         """Return mean time, prices and slack at an allocation that may be unstable.
 
@@ -171,7 +188,7 @@ class MeanOnly:
         """
         types = problem.service.moments(tokens)
         m = total(problem.share, types.mean)
-        at = self.formula(problem.arrival_rate, m)
+        at = self.formula_of(problem, m)
         price = types.mean_slope * at.g1
         shake = at.g / room(at.slack)
         return State(at.g, at.slack, price, shake, Detail(types, m, 0.0, at))
@@ -202,8 +219,38 @@ class MeanOnly:
             What :meth:`at` returned.
         """
         types, _, _, at = state.detail
-        own = types.mean_bend * at.g1
-        return TimeCurvature(own, 0.0, 0.0, types.mean_slope, at.g2, problem.arrival_rate)
+        own, drift = types.mean_bend * at.g1, problem.arrival_rate * self.pace
+        return TimeCurvature(own, 0.0, 0.0, types.mean_slope, at.g2, drift)
+
+
+def by_rate(problem: Parameters, state: State) -> RateSlopes:
+    r"""Return how time and prices move with the arrival rate, where services are the only times.
+
+    Then a change of the unit of time says that :math:`\lambda f(\lambda, m)^{-1}` and
+    :math:`\lambda g(\lambda, m)` depend on :math:`\lambda m` alone, hence
+
+    .. math:: \lambda\,\partial_\lambda g = m g' - g, \qquad
+              \lambda\,\partial_\lambda f = m f' + f .
+
+    What is taken is what all services lose if all of them get slower alike.
+
+    Parameters
+    ----------
+    problem : Parameters
+        The workload.
+    state : State
+        What a delay of two moments, or of the mean, returned.
+    """
+    types, m, second, at = state.detail
+    rate, bend = problem.arrival_rate, at.excess
+    if first(at.f1):
+        bend = bend + 2 * at.f1 * at.f1 / at.f
+    rise = at.f + m * at.f1
+    time = (m * at.g1 - at.g + second * rise) / rate
+    price = types.mean_slope * (m * at.g2 + second * (2 * at.f1 + m * bend))
+    price += types.square_slope * rise
+    taken = m * at.g1 + second * (2 * at.f + m * at.f1)
+    return RateSlopes(first(time), price / rate, first(taken))
 
 
 def room(slack: Scalar) -> Scalar:

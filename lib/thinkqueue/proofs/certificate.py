@@ -36,10 +36,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from thinkqueue.arrays import Array
 from thinkqueue.delay.time import only_fifo
-from thinkqueue.errors import UnstableError
 from thinkqueue.objective import saturating
+from thinkqueue.proofs import batching
+from thinkqueue.proofs.answers import Answers, Budgets
 from thinkqueue.proofs.balls import above, below, import_flint
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Batching, Workload, tokens_array
 
 if TYPE_CHECKING:
     from flint import arb, arb_mat
@@ -112,25 +113,52 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
     UnstableError
         If the load is not certainly below 1.
     WorkloadError
-        If the tokens are no allocation within the caps, or the workload has another server than
-        ``Fifo()`` or curves that do not saturate.
+        If the tokens are no allocation within the caps, the curves do not saturate, or the server
+        is neither ``Fifo()`` nor a :class:`~thinkqueue.Batching` whose mean time is convex.
     ThinkQueueError
         If python-flint is not installed.
 
     Notes
     -----
     The tangent bound and the reduction to two unknowns are our own derivation; the test on the
-    box is Krawczyk's. Cost: O(N), some 0.1 ms a type.
+    box is Krawczyk's; a batching server needs none, see :mod:`thinkqueue.proofs.batching`. Cost:
+    O(N), some 0.1 ms a type, and O(B) where a batch is capped at B.
     """
-    only_fifo(workload, "The certificate in ball arithmetic")
     saturating(workload)
     flint = import_flint()
     ell = tokens_array(workload, tokens, capped=True, single=True)
+    batches = isinstance(workload.server, Batching) and not _one_by_one(workload.server)
+    return (_batching if batches else _first_come)(workload, ell, flint)
+
+
+def _one_by_one(server: Batching) -> bool:
+    """Whether a batch of one, for which the others wait: first come, first served."""
+    return server.max_batch == 1 and server.overflow == "wait"
+
+
+def _first_come(workload: Workload, ell: Array, flint: Any) -> Certificate:
+    if not isinstance(workload.server, Batching):
+        only_fifo(workload, "The certificate in ball arithmetic, but for Batching(...),")
     with flint.ctx.workprec(PRECISION):
         types = _Types(workload, flint)
-        value, gap = types.value_and_gap(ell.tolist())
-        lower, upper, gap_above = below(value), above(value + gap), above(gap) + 0.0
+        value, gap = types.bound(ell.tolist())
         box = _enclose(types, ell)
+        return _certificate(workload, value, gap, box)
+
+
+def _batching(workload: Workload, ell: Array, flint: Any) -> Certificate:
+    steps = batching.exact_steps(workload.server, flint)
+    asked = workload.arrival_rate * float(workload.share @ workload.service.mean(ell))
+    with flint.ctx.workprec(PRECISION + batching.extra_bits(steps, asked)):
+        server = batching.Server(workload, steps, flint)
+        value, gap = server.bound(ell)
+        return _certificate(workload, value, gap, server.enclose(ell))
+
+
+def _certificate(
+    workload: Workload, value: arb, gap: arb, box: Budgets | _Moments | None
+) -> Certificate:
+    lower, upper, gap_above = below(value), above(value + gap), above(gap) + 0.0
     nothing = np.zeros(len(workload), dtype=bool)
     if box is None:
         none = (None, None, nothing, nothing, nothing, UNDECIDED)
@@ -162,41 +190,22 @@ class _Moments:
     slopes: arb_mat
 
 
-class _Types:
-    """The parameters of a workload as exact balls."""
+class _Types(Answers):
+    """The parameters of a workload that is served first come, first served, as exact balls."""
 
     def __init__(self, workload: Workload, flint: Any) -> None:
-        ball = flint.arb
-        self.arb, self.matrix, self.workload = ball, flint.arb_mat, workload
-        w = workload
-        columns = (w.share, w.gain, w.rate, w.baseline, w.base_time, w.time_per_token, w.max_tokens)
-        self.share: list[arb]
-        self.gain: list[arb]
-        self.rate: list[arb]
-        self.baseline: list[arb]
-        self.base_time: list[arb]
-        self.time_per_token: list[arb]
-        self.max_tokens: list[arb]
-        (
-            self.share,
-            self.gain,
-            self.rate,
-            self.baseline,
-            self.base_time,
-            self.time_per_token,
-            self.max_tokens,
-        ) = ([ball(x) for x in column.tolist()] for column in columns)
-        alpha = ball(w.accuracy_weight)
-        self.worth: list[arb] = [alpha * x for x in w.weight.tolist()]
-        self.value: list[arb] = [x * a * b for x, a, b in zip(self.worth, self.gain, self.rate)]
-        self.arrival_rate: arb = ball(w.arrival_rate)
+        super().__init__(workload, flint)
+        if isinstance(workload.server, Batching):  # one by one, a token taking τ(1)
+            step: arb = self.arb(batching.exact_seconds(workload.server, 1, flint)[0])
+            self.base_time: list[arb] = [step * x for x in self.exact(workload.answer_tokens)]
+            self.time_per_token: list[arb] = [step] * len(workload)
+            return
+        self.base_time = self.exact(workload.base_time)
+        self.time_per_token = self.exact(workload.time_per_token)
 
     def moments(self, tokens: list[arb]) -> tuple[arb, arb]:
-        zero = self.arb(0)
         s = [t0 + c * x for t0, c, x in zip(self.base_time, self.time_per_token, tokens)]
-        first = sum((p * x for p, x in zip(self.share, s)), zero)
-        second = sum((p * x * x for p, x in zip(self.share, s)), zero)
-        return first, second
+        return self.mean(s), self.mean(x * x for x in s)
 
     def prices(self, first: arb, second: arb) -> tuple[arb, arb, arb] | None:
         r"""Return :math:`y, \mu_1, \mu_2`, or None where y is not certainly positive."""
@@ -206,46 +215,19 @@ class _Types:
         pressure = self.arrival_rate / y
         return y, 1 + pressure * pressure * second / 2, pressure
 
-    def value_and_gap(self, tokens: list[float]) -> tuple[arb, arb]:
+    def bound(self, tokens: list[float]) -> tuple[arb, arb]:
         """Return J at the tokens, and an upper bound on what any allocation can add to it."""
-        ball = self.arb
-        ell = [ball(x) for x in tokens]
+        ell = [self.arb(x) for x in tokens]
         first, second = self.moments(ell)
-        prices = self.prices(first, second)
-        if prices is None:
-            load = float((self.arrival_rate * first).mid())
-            raise UnstableError(
-                f"The load at these tokens is {load:.17g}, not certainly below 1: there is nothing "
-                "to certify.",
-                utilization=load,
-                max_arrival_rate=self.workload.arrival_rate / load,
-            )
-        y, mu, pressure = prices
-        objective = -first - self.arrival_rate * second / (2 * y)
-        gap = ball(0)
-        for k, x in enumerate(ell):
-            b, share = self.rate[k], self.share[k]
-            right = self.baseline[k] + self.gain[k] * (1 - (-b * x).exp())
-            objective += self.worth[k] * share * right
-            c = self.time_per_token[k]
-            price = c * (mu + pressure * (self.base_time[k] + c * x))
-            gap += share * price / b * self._type_gap(k, x, price)
-        return objective, gap
-
-    def _type_gap(self, k: int, x: arb, price: arb) -> arb:
-        r"""Return a bound on :math:`\max_v e^u(1 - e^{-v}) - v` for v from −bℓ to b(ℓ_max − ℓ)."""
-        one, b = self.arb(1), self.rate[k]
-        done, room = b * x, b * (self.max_tokens[k] - x)
-        at_zero = self.value[k] / price
-        if at_zero <= 1:  # no token is worth its price: the best step goes all the way down
-            return done - at_zero * (1 - (-done).exp())
-        here = at_zero * (-done).exp()
-        if here * (-room).exp() >= 1:  # every token is: all the way up
-            return here * (1 - (-room).exp()) - room
-        u = at_zero.log() - done
-        if u.abs_upper() > 1:
-            return here - 1 - u
-        return u * u / 2 * u.exp().max(one)
+        found = self.prices(first, second)
+        if found is None:
+            self.refuse(self.arrival_rate * first)
+        y, mu, pressure = found
+        prices = [
+            c * (mu + pressure * (t0 + c * x))
+            for c, t0, x in zip(self.time_per_token, self.base_time, ell)
+        ]
+        return self.value_and_gap(ell, first + self.arrival_rate * second / (2 * y), prices)
 
     def respond(self, mu: arb, pressure: arb, near: list[float]) -> _Moments | None:
         r"""Return the budgets at prices :math:`\mu_1, \mu_2` (balls), and their moments."""

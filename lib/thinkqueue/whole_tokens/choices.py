@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,9 @@ from thinkqueue.arrays import Array, Index, first
 from thinkqueue.delay import State, delay_of
 from thinkqueue.delay.time import flat
 from thinkqueue.errors import WorkloadError
-from thinkqueue.workload import Affine, Fifo, Saturating, Workload
-from thinkqueue.workload.accuracy import bisect
+from thinkqueue.replies import best_replies
+from thinkqueue.whole_tokens.coupling import Coupling, coupling_of
+from thinkqueue.workload import Affine, Generated, Workload
 
 Menu = ArrayLike | Sequence[ArrayLike]
 """Allowed budgets: one list for all types, or a list for each."""
@@ -108,8 +109,13 @@ class Choices:
         return np.asarray(w.accuracy_weight * w.weight * w.share)
 
     def service(self, tokens: Array) -> Array:
-        """Return the service times, in s."""
+        """Return the service times in s, or the tokens that are asked for."""
         return self.workload.service.mean(tokens)
+
+    def service_of(self, k: int, tokens: Array) -> Array:
+        """Return the same for one type and several budgets, (P,)."""
+        service = cast(Affine | Generated, self.workload.service)
+        return service.pick(np.array([k])).mean(tokens)
 
     def state(self, index: Index) -> State:
         """Return the state of the server at positions, (..., N), stable or not."""
@@ -126,14 +132,11 @@ class Choices:
         """Return J after each single change of ``index`` to ``step``, (N,): one type at a time."""
         w, tokens, there = self.workload, self.tokens(index), self.tokens(step)
         worth, gain = self.worth(tokens), self.worth(there)
-        if w.server == Fifo() and isinstance(w.service, Affine):
+        if self.coupling is not None:
             s, t = self.service(tokens), self.service(there)
             m, second = (w.share * s).sum(), (w.share * s**2).sum()
-            return self.combine(
-                worth.sum() + gain - worth,
-                m + w.share * (t - s),
-                second + w.share * (t**2 - s**2),
-            )
+            time = self.coupling.time(m + w.share * (t - s), second + w.share * (t**2 - s**2))
+            return np.asarray(worth.sum() + gain - worth - time)
         value = np.full(len(w), -np.inf)
         for k in np.flatnonzero(step != index):
             one = index.copy()
@@ -141,13 +144,10 @@ class Choices:
             value[k] = self.objective(one)
         return value
 
-    def combine(self, worth: Array, m: Array, second: Array) -> Array:
-        """Return J of the M/G/1 queue from the worth of all answers and two moments of service."""
-        rate = self.workload.arrival_rate
-        y = 1 - rate * np.asarray(m)
-        stable = y > 0
-        time = m + rate * second / (2 * np.where(stable, y, 1.0))
-        return np.where(stable, worth - time, -np.inf)
+    @cached_property
+    def coupling(self) -> Coupling | None:
+        """How the types meet, where that is through one number."""
+        return coupling_of(self.workload)
 
     def magnitude(self, index: Index) -> float:
         r"""Return the size of the terms of J at stable positions, as rounding sees them.
@@ -158,33 +158,33 @@ class Choices:
         worth = float(self.worth(self.tokens(index)).sum())
         return worth + first(state.time) + first(state.magnified)
 
-    def lagrangian(self, index: Index, price: float, burden: float) -> Array:
+    def lagrangian(self, index: Index, linear: float, burden: float) -> Array:
         r"""Return each type's share of J at a fixed load.
 
-        .. math:: g_k(\ell) = \alpha w_k\pi_k p_k(\ell) - (1 + \mu)\,\pi_k s_k - \tau\,\pi_k s_k^2
+        .. math:: g_k(\ell) = \alpha w_k\pi_k p_k(\ell) - \pi_k(\nu s_k + \tau s_k^2)
 
         Parameters
         ----------
         index : ndarray of int64, (N,)
             Positions.
-        price : float
-            :math:`\mu`, the multiplier of the load.
+        linear : float
+            :math:`\nu`, the price of a second, or of a token where tokens are asked for.
         burden : float
-            :math:`\tau = \lambda/(2y)`, the price of a squared second.
+            :math:`\tau`, the price of its square.
         """
         tokens = self.tokens(index)
         s = self.service(tokens)
-        return self.worth(tokens) - self.workload.share * (s * (1 + price) + burden * s**2)
+        return self.worth(tokens) - self.workload.share * (s * linear + burden * s**2)
 
-    def best(self, price: float, burden: float) -> Index:
+    def best(self, linear: float, burden: float) -> Index:
         r"""Return the positions that maximise :meth:`lagrangian`, type by type.
 
         The continuous maximiser solves :math:`K e^{-b\ell} = P + Q\ell` by the Wright omega
         function; the neighbour that is better is then found by comparing, so that an inexact start
         costs time and never the maximum (the function is concave).
         """
-        start = self.position(self._continuous_best(price, burden))
-        return self.climb(start, lambda index: self.lagrangian(index, price, burden))
+        start = self.position(self._continuous_best(linear, burden))
+        return self.climb(start, lambda index: self.lagrangian(index, linear, burden))
 
     def climb(self, index: Index, value: Callable[[Index], Array]) -> Index:
         """Return the positions that maximise a function concave in each type, by steps up.
@@ -231,31 +231,11 @@ class Choices:
 
     def _continuous_best(self, price: float, burden: float) -> Array:
         w = self.workload
-        linear = w.time_per_token * (1 + price + 2 * burden * w.base_time)
-        quadratic = 2 * burden * w.time_per_token**2
-        curves, value = w.curves, w.accuracy_weight * w.weight
-        if not isinstance(curves, Saturating):
-
-            def excess(tokens: Array) -> Array:
-                return np.asarray(value * curves.slope(tokens) - linear - quadratic * tokens)
-
-            return bisect(excess, np.zeros(len(w)), np.zeros(len(w)), w.max_tokens)
-        from scipy.special import wrightomega
-
-        ratio = curves.rate * linear / quadratic
-        log_omega = self._log_value + np.log(curves.rate / quadratic)
-        omega = wrightomega(np.maximum(log_omega + ratio, -700.0))
-        tokens = (np.maximum(log_omega, -700.0) - np.log(omega)) / curves.rate
-        tokens = np.clip(tokens, 0, w.max_tokens)
-        worth = np.exp(self._log_value - curves.rate * tokens)  # Newton's step for what cancelled
-        tokens += (worth - linear - quadratic * tokens) / (curves.rate * worth + quadratic)
-        return np.asarray(np.clip(tokens, 0, w.max_tokens))
-
-    @cached_property
-    def _log_value(self) -> Array:
-        w = self.workload
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(w.accuracy_weight * w.weight * w.gain) + np.log(w.rate))
+        # a budget of x tokens takes s = t + cx, and costs price·s + burden·s²
+        none = w.service.moments(np.zeros(len(w)))
+        linear = none.mean_slope * price + none.square_slope * burden
+        quadratic = none.square_bend * burden
+        return best_replies(w.curves, w.accuracy_weight * w.weight, linear, quadratic, w.max_tokens)
 
 
 def blur(magnitude: float) -> float:

@@ -16,7 +16,7 @@ from thinkqueue.whole_tokens import load_search, tangent_search
 from thinkqueue.whole_tokens.choices import Choices, Menu, blur
 from thinkqueue.whole_tokens.local_search import improve
 from thinkqueue.whole_tokens.rounding import round_index
-from thinkqueue.workload import Affine, Fifo, Workload
+from thinkqueue.workload import Workload
 
 FEW = 40.0
 """Natural logarithm of the number of allocations up to which the tangent bound is tried alone."""
@@ -84,7 +84,8 @@ def solve_integer(
     First the tangent bound at the continuous optimum removes budgets by their reduced costs, and a
     depth-first search ends it where few are left. Otherwise cells of load are bounded with the
     curvature of the queue kept, see :mod:`thinkqueue.whole_tokens.load_search`; that needs first
-    come, first served, and for other servers the first search goes on to the limit. All comparisons
+    come, first served or a batching server whose overflow shares, and for other servers the first
+    search goes on to the limit. All comparisons
     leave room for rounding, some :math:`256\,\varepsilon` times the size of their terms, so that
     nothing optimal is lost; allocations that differ by less than that may be taken for one
     another.
@@ -103,7 +104,7 @@ def solve_integer(
     value = float(choices.objective(incumbent))
     reduced = tangent_search.reduce(choices, tangent(workload, ideal), value)
     nodes = 0
-    by_load = workload.server == Fifo() and isinstance(workload.service, Affine)
+    by_load = choices.coupling is not None
     quick = QUICK if by_load else node_limit
     if reduced.log_size <= FEW or not by_load:
         incumbent, nodes, complete = tangent_search.search(

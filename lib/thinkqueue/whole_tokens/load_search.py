@@ -20,7 +20,14 @@ the chord, every allocation whose load lies between satisfies
           R = -(\mu_2 - \mu_1)(m_2 - m_1)
           + \max(\mu_1, \mu_2, 0)\,\frac{(\tau_2-\tau_1)^2}{2\tau_1^2\tau_2},
 
-whose error is of second order in the width of the cell. For fixed budgets of some types,
+whose error is of second order in the width of the cell. At a batching server whose overflow shares
+nothing but a function T of :math:`m = \sum_k\pi_kx_k` is left of the queue, so that m itself takes
+the place of :math:`\tau`, :math:`G(\mu) = \sum_k\max_v[\alpha w_k\pi_kp_k(v) - \mu\pi_kx_k(v)]`,
+:math:`L = G + \mu m - T(m)`, and as T lies above its tangents at both ends,
+
+.. math:: R = \bigl[T'(m_2) - T'(m_1) - (\mu_2 - \mu_1)\bigr](m_2 - m_1) .
+
+For fixed budgets of some types,
 :math:`L_1` and :math:`L_2` fall by the reduced costs of these budgets at the two ends, and the same
 formula bounds what is left. Cells of load are halved, best bound first; a cell with few candidates
 is enumerated. (Our own derivation.)
@@ -39,6 +46,7 @@ from thinkqueue.arrays import Array, Index
 from thinkqueue.delay import only_fifo
 from thinkqueue.errors import WorkloadError
 from thinkqueue.whole_tokens.choices import EPSILON, Choices, Menu, blur
+from thinkqueue.whole_tokens.coupling import End
 from thinkqueue.whole_tokens.rounding import round_index
 from thinkqueue.workload import Workload
 
@@ -68,18 +76,6 @@ EXPANSION_LIMIT = 2_000_000
 
 NARROWEST = 1e-10
 """The relative width of a cell that is not halved any more."""
-
-
-@dataclass(frozen=True)
-class End:
-    r"""One end of a cell: a load with its multiplier and its dual bound."""
-
-    burden: float
-    price: float
-    mean: float
-    bound: float
-    index: Index
-    top: Array
 
 
 @dataclass(frozen=True)
@@ -154,27 +150,25 @@ def load_bound(workload: Workload, utilization: float, *, menu: Menu | None = No
             value=utilization,
         )
     burden = workload.arrival_rate / (2 * (1 - utilization))
-    return _Search(choices, least, enough=0.0)._end(burden).bound
+    return _Search(choices, least, enough=0.0).end(burden).bound
 
 
 class _Search:
     def __init__(self, choices: Choices, incumbent: Index, *, enough: float = ENOUGH) -> None:
-        self.choices, self.enough = choices, enough
+        assert choices.coupling is not None
+        self.choices, self.enough, self.coupling = choices, enough, choices.coupling
         self.best, self.value = incumbent, float(choices.objective(incumbent))
         self.size = choices.magnitude(incumbent)
         self.nodes, self.cost = 0, max(len(choices.count), CALL_COST)
 
     def run(self, node_limit: int) -> Found:
-        choices = self.choices
         low, high = self._range()
         if not low < high:
             low, high = low * (1 - 1e-9), low * (1 + 1e-9)
         order = itertools.count()
         # the first cells meet at the load of the incumbent
-        s = choices.service(choices.tokens(self.best))
-        y = 1 - choices.workload.arrival_rate * float((choices.workload.share * s).sum())
-        middle = min(max(choices.workload.arrival_rate / (2 * y), low), high)
-        ends = [self._end(burden) for burden in sorted({low, middle, high})]
+        here = self.coupling.number(self._moments(self.best)[0])
+        ends = [self.end(at) for at in sorted({low, min(max(here, low), high), high})]
         heap = [(-self._bound(a, b), next(order), a, b) for a, b in itertools.pairwise(ends)]
         heapq.heapify(heap)
         given_up = -np.inf
@@ -193,10 +187,10 @@ class _Search:
                 break
             heapq.heappop(heap)
             middle = self._split(left, right)
-            if right.burden - left.burden <= NARROWEST * right.burden:
+            if right.at - left.at <= NARROWEST * right.at:
                 given_up = max(given_up, -negative + self._tolerance(left, right))
                 continue
-            split = self._end(middle, between=(right.price, left.price))
+            split = self.end(middle, between=(right.price, left.price))
             for a, b in ((left, split), (split, right)):
                 bound = min(self._bound(a, b), -negative)
                 if not self._excluded(bound, a, b):
@@ -216,44 +210,42 @@ class _Search:
         near, far = (left, right) if left.bound >= right.bound else (right, left)
         slack = max(near.bound - self.value, 0.0) + self._tolerance(left, right)
         part = 0.5 if near.bound - far.bound <= 64 * slack else 0.25
-        return near.burden + part * (far.burden - near.burden)
+        return near.at + part * (far.at - near.at)
+
+    def _moments(self, index: Index) -> tuple[float, float]:
+        """Return m and M at positions."""
+        choices, share = self.choices, self.choices.workload.share
+        s = choices.service(choices.tokens(index))
+        return float((share * s).sum()), float((share * s**2).sum())
 
     def _range(self) -> tuple[float, float]:
-        r"""Return the values of τ that an allocation as good as the incumbent can have."""
-        choices, w = self.choices, self.choices.workload
-        rate = w.arrival_rate
-        least = choices.tokens(np.zeros(len(w), dtype=np.int64))
-        s = choices.service(least)
-        m, second = float((w.share * s).sum()), float((w.share * s**2).sum())
-        most = choices.service(choices.tokens(choices.count - 1))
-        low = rate / (2 * (1 - rate * m))
-        load = rate * float((w.share * most).sum())
-        # J ≤ worth − m − τM with M ≥ M(0) and M ≥ m²: what is left for τM bounds τ
+        """Return the values of the number that an allocation as good as the incumbent can have."""
+        choices = self.choices
+        m, second = self._moments(0 * choices.count)
         worth = float(np.maximum(choices.worth(choices.tokens(choices.count - 1)), 0).sum())
-        left = worth - m - self.value + blur(worth + m + abs(self.value))
-        by_second = left / second if second > 0 else np.inf
-        # (1 − y)² ≤ 2 λ y · left, with τ = λ/(2y)
-        a = rate * left
-        y = 1 / ((1 + a) + np.sqrt(a * (2 + a)))
-        high = min(by_second, rate / (2 * y))
-        if load < 1:
-            high = min(high, rate / (2 * (1 - load)))
-        return low, max(high, low) * (1 + 1e-9)
+        left = worth - self.value + blur(worth + m + abs(self.value))
+        low = self.coupling.number(m)
+        high = self.coupling.most(m, second, self._moments(choices.count - 1)[0], left)
+        return low, max(high, low)
 
-    def _end(self, burden: float, between: tuple[float, float] | None = None) -> End:
+    def end(self, number: float, between: tuple[float, float] | None = None) -> End:
         r"""Minimise the dual bound over μ at a load: bisection on Σπs − m, which falls with μ."""
-        w = self.choices.workload
-        mean = 1 / w.arrival_rate - 1 / (2 * burden)
+        w, coupling = self.choices.workload, self.coupling
+        mean, burden = coupling.mean(number), coupling.burden(number)
+        constant, steep = coupling.constant(number)
 
         def at(price: float) -> tuple[End, float]:
             self.nodes += self.cost
-            index = self.choices.best(price, burden)
-            top = self.choices.lagrangian(index, price, burden)
+            linear = coupling.own + price
+            index = self.choices.best(linear, burden)
+            top = self.choices.lagrangian(index, linear, burden)
             s = self.choices.service(self.choices.tokens(index))
-            end = End(burden, price, mean, float(top.sum()) + price * mean, index, top)
+            bound = float(top.sum()) + price * mean - constant
+            end = End(coupling, number, price, linear, burden, mean, steep, bound, index, top)
             return end, float((w.share * s).sum()) - mean
 
-        low, high = between or (0.9 * self._price(burden), 1.1 * self._price(burden))
+        guess = coupling.price(*self._moments(self.best))
+        low, high = between or (0.9 * guess, 1.1 * guess)
         low, high = min(low, high), max(low, high)
         below, over = at(low)
         width = max(high - low, 1e-3 * (1 + abs(low)))
@@ -294,19 +286,14 @@ class _Search:
         self._offer(above.index)
         return best
 
-    def _price(self, burden: float) -> float:
-        r"""Return a first guess of μ, what the continuous optimum pays: λ²M/(2y²) = 2τ²M."""
-        choices = self.choices
-        s = choices.service(choices.tokens(self.best))
-        return 2 * burden**2 * float((choices.workload.share * s**2).sum())
-
     def _tie(self, k: int, below: End, above: End) -> float:
         """Return the multiplier at which one type is indifferent between two budgets."""
         choices, share = self.choices, self.choices.workload.share
         a, b = choices.tokens(below.index), choices.tokens(above.index)
         first = share * (choices.service(a) - choices.service(b))
-        value = choices.lagrangian(below.index, 0.0, below.burden)
-        value = value - choices.lagrangian(above.index, 0.0, below.burden)
+        own = self.coupling.own
+        value = choices.lagrangian(below.index, own, below.burden)
+        value = value - choices.lagrangian(above.index, own, below.burden)
         if not first[k] > 0:
             return below.price
         return float(np.clip(value[k] / first[k], below.price, above.price))
@@ -320,13 +307,13 @@ class _Search:
     def _tolerance(self, *ends: End) -> float:
         """Return how far rounding can take a bound at these ends and J of the incumbent."""
         choices, share = self.choices, self.choices.workload.share
-        rate, size = choices.workload.arrival_rate, self.size
+        size = self.size
         for end in ends:
             tokens = choices.tokens(end.index)
             s = choices.service(tokens)
-            price = abs(1 + end.price) + abs(end.price)
+            price = abs(end.linear) + abs(end.price)
             terms = choices.worth(tokens) + share * (s * price + end.burden * s**2)
-            size = max(size, float(terms.sum()) + abs(end.price) / rate)
+            size = max(size, float(terms.sum()) + abs(end.price) * self.coupling.scale(end.mean))
         return 2 * blur(size)
 
     def _excluded(self, bound: float, left: End, right: End) -> bool:
@@ -367,7 +354,7 @@ class _Search:
                 continue
 
             def keep(index: Index, end: End = end, slack: float = slack) -> NDArray[np.bool_]:
-                value = choices.lagrangian(index, end.price, end.burden)
+                value = choices.lagrangian(index, end.linear, end.burden)
                 return np.asarray(end.top - value <= slack)
 
             first, last = choices.window(end.index, keep)
@@ -385,16 +372,15 @@ class _Search:
         node_limit: int,
     ) -> bool:
         """Extend partial allocations type by type; False where they become too many."""
-        choices, w, share = self.choices, self.choices.workload, self.choices.workload.share
+        choices, share = self.choices, self.choices.workload.share
         fixed = first.copy()
         tokens = choices.tokens(fixed)
         s, worth = choices.service(tokens), choices.worth(tokens)
         shut = first == last
-        loss_left = left.top - choices.lagrangian(fixed, left.price, left.burden)
-        loss_right = right.top - choices.lagrangian(fixed, right.price, right.burden)
+        loss_left = left.top - choices.lagrangian(fixed, left.linear, left.burden)
+        loss_right = right.top - choices.lagrangian(fixed, right.linear, right.burden)
         open_types = np.flatnonzero(~shut)
-        reach = share * w.time_per_token
-        reach = reach * (choices.tokens(last) - tokens)
+        reach = share * (choices.service(choices.tokens(last)) - s)
         open_types = open_types[np.argsort(-reach[open_types], kind="stable")]
         # state: losses at both ends, Σπs, Σπs², worth; the open types stand at their first budget
         one, two = np.array([loss_left[shut].sum()]), np.array([loss_right[shut].sum()])
@@ -402,17 +388,17 @@ class _Search:
         whole = np.array([worth.sum()])
         picks = np.zeros((1, 0), dtype=np.int64)
         still = float(reach[open_types].sum())
-        edge = blur(1 / w.arrival_rate)  # the means are differences from 1/λ
+        edge = blur(self.coupling.scale(right.mean))
         for k in open_types:
             positions = np.arange(first[k], last[k] + 1)
             if len(one) * len(positions) > EXPANSION_LIMIT:
                 return False
             there = choices.row(int(k), positions)
-            t = w.base_time[k] + w.time_per_token[k] * there
+            t = choices.service_of(int(k), there)
             gain = choices.worth_of(int(k), there)
-            value = gain - share[k] * (t * (1 + left.price) + left.burden * t**2)
+            value = gain - share[k] * (t * left.linear + left.burden * t**2)
             more_left = left.top[k] - value
-            value = gain - share[k] * (t * (1 + right.price) + right.burden * t**2)
+            value = gain - share[k] * (t * right.linear + right.burden * t**2)
             more_right = right.top[k] - value
             still -= float(reach[k])
             one = (one[:, None] + more_left).ravel()
@@ -432,7 +418,7 @@ class _Search:
             parent, choice = np.divmod(chosen, len(positions))
             picks = np.concatenate([picks[parent], positions[choice][:, None]], axis=1)
         if len(mean):
-            values = choices.combine(whole, mean, second)
+            values = whole - self.coupling.time(mean, second)
             for row in np.argsort(-values)[:4]:
                 index = fixed.copy()
                 index[open_types] = picks[row]
@@ -453,6 +439,4 @@ def _chord(left: End, right: End, first: Array, second: Array) -> Array:
 
 def _bend(left: End, right: End) -> float:
     """Return R, by how much the bound may rise above the chord (four times that)."""
-    steep = max(left.price, right.price, 0.0)
-    rise = steep * (right.burden - left.burden) ** 2 / (2 * left.burden**2 * right.burden)
-    return rise - (right.price - left.price) * (right.mean - left.mean)
+    return left.coupling.bend(left, right)
