@@ -86,10 +86,12 @@ if TYPE_CHECKING:
         read_measurements,
     )
     from thinkqueue.control import (
+        BatchStoppingRule,
         ControlGains,
         Policy,
         StoppingRule,
         TableValue,
+        batch_stopping_rule,
         control_gains,
         optimal_control,
         stopping_rule,
@@ -163,10 +165,12 @@ _LATER = {
     "fit_token_time": "thinkqueue.calibration",
     "propagate": "thinkqueue.calibration",
     "read_measurements": "thinkqueue.calibration",
+    "BatchStoppingRule": "thinkqueue.control",
     "ControlGains": "thinkqueue.control",
     "Policy": "thinkqueue.control",
     "StoppingRule": "thinkqueue.control",
     "TableValue": "thinkqueue.control",
+    "batch_stopping_rule": "thinkqueue.control",
     "control_gains": "thinkqueue.control",
     "optimal_control": "thinkqueue.control",
     "stopping_rule": "thinkqueue.control",
@@ -220,6 +224,7 @@ _LATER = {
 }
 
 __all__ = [
+    "BatchStoppingRule",
     "Batching",
     "Calibration",
     "CalibrationError",
@@ -287,6 +292,7 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "accuracy",
+    "batch_stopping_rule",
     "budget_range",
     "calibrate",
     "capacity_law",
