@@ -5,6 +5,7 @@
 * MathJax comes out of an installed package, so that pages ask nothing of another host.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
+* The first page has its explorer, and the code of a page can stand in one fold.
 * The library reference lists every public module; the manifest says on what the book was computed.
 """
 
@@ -29,9 +30,11 @@ from thinkqueue.book import fingerprint
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
+from thinkqueue.book.explorer import ExplorerDirective, load_explorer
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_sections
 from thinkqueue.book.manifest import manifest
+from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective
 from thinkqueue.book.publishing import theme_options
 
 _MATHJAX = "tex-svg-full.js"
@@ -51,6 +54,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("public_repository", "", "html", str)
     app.add_directive("book-manifest", ManifestDirective)
     app.add_node(ManifestPlaceholder)
+    app.add_directive("explorer", ExplorerDirective)
+    app.add_directive("page-code", PageCodeDirective)
+    app.add_node(PageCode)
+    app.add_post_transform(FoldCode)
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", begin, priority=100)
     app.connect("env-get-outdated", outdated_pages)
@@ -59,6 +66,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
     app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("html-page-context", load_explorer)
     app.connect("html-page-context", drop_unused_scripts, priority=900)
     app.connect("build-finished", finish)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
