@@ -27,7 +27,7 @@ from thinkqueue.workload.servers import (
     ProcessorSharing,
     ShortestFirst,
 )
-from thinkqueue.workload.service import Affine, Generated, Moments, Service
+from thinkqueue.workload.service import Affine, Generated, Moments, RandomService, Service
 from thinkqueue.workload.task_type import TaskType
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 from thinkqueue.workload.workload import Workload, tokens_array
@@ -53,6 +53,7 @@ __all__ = [
     "Parameters",
     "PowerLaw",
     "ProcessorSharing",
+    "RandomService",
     "Reply",
     "Saturating",
     "Service",

@@ -6,6 +6,7 @@ import os
 import reprlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -309,7 +310,8 @@ class Workload:
                     parameter=name,
                     value=changes[name],
                 )
-        rivals = (("accuracy",), CURVE), (("service", *GENERATED), SERVICE), (SERVICE, GENERATED)
+        times = ("service",), SERVICE, GENERATED
+        rivals = [(("accuracy",), CURVE), *permutations(times, 2)]
         for new, old in rivals:
             if not changes.keys().isdisjoint(new):
                 current = {key: value for key, value in current.items() if key not in old}
