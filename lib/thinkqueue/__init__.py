@@ -59,6 +59,7 @@ from thinkqueue.workload import (
     TaskType,
     TokenTime,
     TokenTimeTable,
+    Varying,
     Workload,
 )
 
@@ -259,6 +260,7 @@ __all__ = [
     "TypeTailTarget",
     "TypeTime",
     "UnstableError",
+    "Varying",
     "WaitingConvexity",
     "WaitingTarget",
     "WaitingTime",

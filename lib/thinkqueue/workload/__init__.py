@@ -15,6 +15,7 @@ from thinkqueue.workload.parameters import (
     FIELDS,
     GENERATED,
     SERVICE,
+    VARYING,
     Grid,
     Parameters,
     check_ranges,
@@ -30,6 +31,7 @@ from thinkqueue.workload.servers import (
 from thinkqueue.workload.service import Affine, Generated, Moments, RandomService, Service
 from thinkqueue.workload.task_type import TaskType
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
+from thinkqueue.workload.varying import Varying
 from thinkqueue.workload.workload import Workload, tokens_array
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "FIELDS",
     "GENERATED",
     "SERVICE",
+    "VARYING",
     "Affine",
     "Batching",
     "Curve",
@@ -61,6 +64,7 @@ __all__ = [
     "TaskType",
     "TokenTime",
     "TokenTimeTable",
+    "Varying",
     "Workload",
     "check_ranges",
     "tokens_array",
