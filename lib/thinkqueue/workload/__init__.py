@@ -10,6 +10,8 @@ from thinkqueue.workload.accuracy import (
     Reply,
     Saturating,
 )
+from thinkqueue.workload.capped import Capped, CappedCurve, Finished, capped
+from thinkqueue.workload.lengths import Empirical, Exponential, Lengths, Lognormal
 from thinkqueue.workload.parameters import (
     CURVE,
     FIELDS,
@@ -42,14 +44,21 @@ __all__ = [
     "VARYING",
     "Affine",
     "Batching",
+    "Capped",
+    "CappedCurve",
     "Curve",
     "Discipline",
+    "Empirical",
+    "Exponential",
     "Fifo",
+    "Finished",
     "Generated",
     "Grid",
     "Hill",
     "Interpolated",
+    "Lengths",
     "Logistic",
+    "Lognormal",
     "Mixed",
     "Moments",
     "NonPreemptivePriority",
@@ -66,6 +75,7 @@ __all__ = [
     "TokenTimeTable",
     "Varying",
     "Workload",
+    "capped",
     "check_ranges",
     "tokens_array",
 ]

@@ -16,11 +16,12 @@ from numpy.random import Generator
 from thinkqueue.arrays import Array, Index
 from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
+from thinkqueue.workload.lengths import ByValue
 from thinkqueue.workload.service import Moments
 
 
 @dataclass(frozen=True, eq=False)
-class Varying:
+class Varying(ByValue):
     r"""A time :math:`t_0 + cL` where the length L has mean :math:`\ell` and varies by a factor.
 
     .. math:: s_k = t_{0,k} + c_k\ell, \qquad q_k = s_k^2 + c_k^2v_k^2\ell^2.
@@ -60,18 +61,6 @@ class Varying:
                     value=float(wrong),
                 )
             object.__setattr__(self, name, value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Varying):
-            return NotImplemented
-        return (
-            np.array_equal(self.base_time, other.base_time)
-            and np.array_equal(self.time_per_token, other.time_per_token)
-            and np.array_equal(self.variation, other.variation)
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.variation.tobytes())
 
     def mean(self, tokens: Array) -> Array:
         r"""Return :math:`t_0 + c\ell` in s.

@@ -364,8 +364,12 @@ class Workload:
     @property
     def tasks(self) -> tuple[TaskType, ...]:
         """The types as objects, made anew at each call."""
-        kinds = {Generated: GENERATED, Varying: VARYING}
-        parts = kinds.get(type(self.service), SERVICE)
+        source: Any = self
+        parts: tuple[str, ...] = SERVICE
+        if isinstance(self.service, Generated):
+            parts = GENERATED
+        elif isinstance(self.service, Varying):
+            source, parts = self.service, VARYING
         return tuple(
             TaskType(
                 name,
@@ -373,7 +377,7 @@ class Workload:
                 accuracy=self.curves.pick(k),
                 max_tokens=float(self.max_tokens[k]),
                 weight=float(self.weight[k]),
-                **{part: float(getattr(self.service, part)[k]) for part in parts},
+                **{part: float(getattr(source, part)[k]) for part in parts},
             )
             for k, name in enumerate(self.names)
         )
