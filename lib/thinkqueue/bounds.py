@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array, Scalar, total
 from thinkqueue.delay.delay import State
 from thinkqueue.delay.fifo import queue, stable_queue
-from thinkqueue.delay.time import delay_of, flat, stable_state
+from thinkqueue.delay.time import certain_service_time, delay_of, flat, stable_state
 from thinkqueue.errors import WorkloadError
 from thinkqueue.objective import Answers, objective, saturating
 from thinkqueue.workload import Parameters, Workload, tokens_array
@@ -191,7 +191,7 @@ def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) 
     UnstableError
         If the upper corner is unstable.
     WorkloadError
-        If the lower corner does not lie below the upper one.
+        If the lower corner does not lie below the upper one, or the service times are random.
     """
     low = tokens_array(workload, lower, single=True)
     high = tokens_array(workload, upper, single=True)
@@ -205,6 +205,7 @@ def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) 
             task=workload.name(k),
         )
     stable_queue(workload, high)
+    certain_service_time(workload, high, "The contraction modulus")
     return float(modulus(workload, low, high)[0])
 
 

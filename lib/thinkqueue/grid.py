@@ -14,8 +14,16 @@ from thinkqueue.errors import WorkloadError
 from thinkqueue.rows import pick
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
-from thinkqueue.workload import Affine, Generated, Grid, Saturating, Workload, check_ranges
-from thinkqueue.workload.parameters import CURVE, GENERATED, OWN, SCALARS, SERVICE
+from thinkqueue.workload import (
+    Affine,
+    Generated,
+    Grid,
+    Saturating,
+    Varying,
+    Workload,
+    check_ranges,
+)
+from thinkqueue.workload.parameters import CURVE, GENERATED, OWN, SCALARS, SERVICE, VARYING
 
 BLOCK = 1 << 15
 """How many numbers an array of a block may have: what stays in a core's cache."""
@@ -116,7 +124,8 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
     """
     own = [*OWN]
     own += CURVE if isinstance(workload.curves, Saturating) else ()
-    times = {Affine: SERVICE, Generated: GENERATED}.get(type(workload.service), ())
+    kinds = {Affine: SERVICE, Varying: VARYING, Generated: GENERATED}
+    times = kinds.get(type(workload.service), ())
     own += times
     for name in parameters:
         if name not in (*own, *SCALARS):
@@ -125,10 +134,11 @@ def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid,
                 parameter=name,
                 value=parameters[name],
             )
-    values = {
-        name: floats(name, parameters.get(name, getattr(workload, name)))
-        for name in (*own, *SCALARS)
-    }
+
+    def current(name: str) -> ArrayLike:
+        return getattr(workload.service if name in times else workload, name)  # type: ignore[no-any-return]
+
+    values = {name: floats(name, parameters.get(name, current(name))) for name in (*own, *SCALARS)}
     values |= {name: values[name][..., None] for name in SCALARS}
     for field in own:
         if field in parameters and values[field].shape[-1:] != (len(workload),):

@@ -36,7 +36,9 @@ def test_every_query_is_where_a_plain_program_says(server):
         empty_tally(np.full(5, 50.0), Cut.NOWHERE.least, False),
     )
     for part in (slice(0, 7), slice(7, None)):  # it goes on where it stopped
-        assert engine.advance(kinds[part], gaps[part], tally) == kinds[part].size
+        assert (
+            engine.advance(kinds[part], gaps[part], alone[kinds[part]], tally) == kinds[part].size
+        )
     engine.drain(tally)
     np.testing.assert_allclose(
         tally.sums[:, WAITING].sum(), (stays - alone[kinds]).sum(), rtol=1e-9

@@ -35,7 +35,7 @@ def cobham(order):
 
 def served_by(engine, kinds, gaps):
     tally = empty_tally(np.full(5, np.inf), 1, False)
-    engine.advance(kinds, gaps, tally)
+    engine.advance(kinds, gaps, SERVICE[kinds], tally)
     engine.drain(tally)
     return tally
 
@@ -45,8 +45,8 @@ def test_equal_ranks_are_served_in_the_order_of_arrival():
     # a queue of hundreds, so that the heap grows and is deep
     kinds, gaps = rng.choice(5, 5000, p=SHARE), rng.exponential(10.0, 5000)
     gaps[:1000] = 0.5
-    one = served_by(Lindley(SERVICE), kinds, gaps)
-    other = served_by(ByRank(SERVICE, np.zeros(5), 1), kinds, gaps)
+    one = served_by(Lindley(), kinds, gaps)
+    other = served_by(ByRank(np.zeros(5), 1), kinds, gaps)
     # the mean is the same in every order, the square is not, nor is what each type sees
     np.testing.assert_allclose(other.sums.sum(0), one.sums.sum(0), rtol=1e-9)
     np.testing.assert_allclose(other.of_type.sum(0), one.of_type.sum(0), rtol=1e-9)
@@ -57,15 +57,15 @@ def test_an_engine_can_be_interrupted_anywhere_and_sent_away():
     rng = np.random.default_rng(2)
     kinds, gaps = rng.choice(5, 3000, p=SHARE), rng.exponential(20.0, 3000)
     for make in (
-        lambda: Lindley(SERVICE),
-        lambda: ByRank(SERVICE, SERVICE, 2),
-        lambda: Sharing(SERVICE, 1),
+        lambda: Lindley(),
+        lambda: ByRank(SERVICE, 2),
+        lambda: Sharing(1),
     ):
         whole = served_by(make(), kinds, gaps)
         engine, tally = make(), empty_tally(np.full(5, np.inf), 1, False)
         for part in np.split(np.arange(3000), [1, 2, 700, 2999]):
             engine, tally = pickle.loads(pickle.dumps((engine, tally)))
-            assert engine.advance(kinds[part], gaps[part], tally) == part.size
+            assert engine.advance(kinds[part], gaps[part], SERVICE[kinds[part]], tally) == part.size
         engine.drain(tally)
         for one, other in zip(whole, tally):
             np.testing.assert_array_equal(one, other)
@@ -74,7 +74,7 @@ def test_an_engine_can_be_interrupted_anywhere_and_sent_away():
 def test_waiting_queries_are_served_by_rank():
     # five queries at once: the first is served, the others wait in the order of their ranks
     kinds, gaps = np.array([0, 1, 2, 3, 4]), np.array([0.0, 0.0, 0.0, 0.0, 1e9])
-    tally = served_by(ByRank(SERVICE, np.array([0.0, 2.0, 1.0, 4.0, 3.0]), 1), kinds, gaps)
+    tally = served_by(ByRank(np.array([0.0, 2.0, 1.0, 4.0, 3.0]), 1), kinds, gaps)
     behind = np.cumsum(SERVICE[[0, 2, 1, 4]])
     np.testing.assert_allclose(tally.of_type[..., 1].sum(0)[[2, 1, 4, 3]], behind)
 

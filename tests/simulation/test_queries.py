@@ -8,6 +8,7 @@ from scipy import stats
 
 from thinkqueue.simulation.alias import alias_table
 from thinkqueue.simulation.queries import BUFFER, queries_of
+from thinkqueue.simulation.work import Certain
 
 DRAWS = 200_000
 FIVE = np.array([0.5, 0.2, 0.1, 0.1, 0.1])
@@ -15,7 +16,8 @@ FIVE = np.array([0.5, 0.2, 0.1, 0.1, 0.1])
 
 def stream(number=0, seed=1, share=FIVE, arrivals=None, jobs=1):
     child = np.random.SeedSequence(seed).spawn(number + 1)[number]
-    return queries_of(alias_table(share), 2.0, arrivals, jobs, child)
+    work = Certain(np.arange(share.size) + 0.5)
+    return queries_of(alias_table(share), 2.0, arrivals, jobs, lambda _: work, child)
 
 
 def drawn(queries, count):
@@ -29,7 +31,8 @@ def drawn(queries, count):
 
 
 def test_gaps_are_exponential_and_independent_of_the_types():
-    kinds, gaps = drawn(stream(), DRAWS)
+    kinds, gaps, work = drawn(stream(), DRAWS)
+    np.testing.assert_array_equal(work, kinds + 0.5)
     assert stats.kstest(2.0 * gaps, "expon").pvalue > 1e-3
     # negative control: two percent off
     assert stats.kstest(2.0 * 1.02 * gaps, "expon").pvalue < 1e-3
@@ -65,7 +68,7 @@ class Given:
 
 def test_given_gaps_come_as_they_are_and_end():
     queries = stream(arrivals=Given(), jobs=2 * BUFFER + 3)
-    kinds, gaps = queries.all()
+    kinds, gaps, _ = queries.all()
     np.testing.assert_array_equal(gaps, np.arange(1.0, 2 * BUFFER + 4) / 2.0)
     np.testing.assert_array_equal(kinds, drawn(stream(), 2 * BUFFER + 3)[0])
     assert queries.ahead(10)[0].size == 0

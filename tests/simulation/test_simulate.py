@@ -17,6 +17,7 @@ from thinkqueue.simulation.replication import Cut, Replication
 from thinkqueue.simulation.rows import ROWS
 from thinkqueue.simulation.sketch import COARSE_BINS
 from thinkqueue.simulation.tally import empty_tally
+from thinkqueue.simulation.work import Certain
 from workloads import QWEN
 
 door = importlib.import_module("thinkqueue.simulation.simulate")
@@ -175,9 +176,10 @@ def test_an_interruption_returns_what_was_gathered(monkeypatch):
 def replication(cut=Cut.CYCLES, workload=WORKLOAD, seed=1):
     service = np.asarray(tq.service_time(workload, TOKENS))
     child = np.random.SeedSequence(seed).spawn(1)[0]
+    table, rate = alias_table(workload.share), workload.arrival_rate
     return Replication(
-        queries_of(alias_table(workload.share), workload.arrival_rate, None, 1, child),
-        Lindley(service),
+        queries_of(table, rate, None, 1, lambda _: Certain(service), child),
+        Lindley(),
         cut,
         empty_tally(np.full(service.size, np.inf), cut.least, cut is Cut.BATCHES),
     )

@@ -16,12 +16,12 @@ from thinkqueue.delay import (
     Formula,
     State,
     TwoMoments,
+    certain_service_time,
     mean_system_time,
     mean_waiting_time,
     only_fifo,
     room,
     service_moments,
-    service_time,
 )
 from thinkqueue.objective import mean_accuracy
 from thinkqueue.simulation.estimates import Estimate
@@ -82,13 +82,15 @@ class Records:
         check_count("seed", seed, least=0)
         from thinkqueue.simulation.alias import alias_table
         from thinkqueue.simulation.queries import queries_of
+        from thinkqueue.simulation.work import Certain
 
         table = alias_table(np.ascontiguousarray(workload.share))
+        idle = Certain(np.zeros(len(workload)))  # a record holds no times: budgets make them
         records = [
-            queries_of(table, workload.arrival_rate, arrivals, jobs, child).all()
+            queries_of(table, workload.arrival_rate, arrivals, jobs, lambda _: idle, child).all()
             for child in np.random.SeedSequence(seed).spawn(replications)
         ]
-        kinds, gaps = (np.stack(part) for part in zip(*records, strict=True))
+        kinds, gaps, _ = (np.stack(part) for part in zip(*records, strict=True))
         return cls(workload, gaps[:1] if isinstance(arrivals, Trace) else gaps, kinds)
 
     def waiting(self, tokens: ArrayLike) -> tuple[Array, Array]:
@@ -108,7 +110,8 @@ class Records:
         """
         from thinkqueue.simulation.lindley import waiting_and_slope
 
-        service = np.ascontiguousarray(service_time(self.workload, tokens))
+        service = certain_service_time(self.workload, tokens, "The queue on given arrivals")
+        service = np.ascontiguousarray(service)
         waiting, slope = waiting_and_slope(self.kinds, self.gaps, service)
         return waiting, slope * self.workload.time_per_token
 

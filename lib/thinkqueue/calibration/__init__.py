@@ -20,6 +20,7 @@ from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.tables import MeasurementError
 from thinkqueue.calibration.token_time import TokenTimeFit, fit_token_time
 from thinkqueue.calibration.uncertainty import Draws, Propagation, best_on_average, propagate
+from thinkqueue.calibration.variation import Variation, VariationVerdict, measure_variation
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict
 
 __all__ = [
@@ -39,12 +40,15 @@ __all__ = [
     "Series",
     "TaskCalibration",
     "TokenTimeFit",
+    "Variation",
+    "VariationVerdict",
     "Verdict",
     "best_on_average",
     "bootstrap_intervals",
     "calibrate",
     "fit_latency",
     "fit_token_time",
+    "measure_variation",
     "measurement_value",
     "pool_rates",
     "profile_intervals",

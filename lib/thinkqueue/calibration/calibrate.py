@@ -18,6 +18,7 @@ from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.pooling import Pooled, pool_rates
 from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.usage import Usage
+from thinkqueue.calibration.variation import Variation, measure_variation
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
 from thinkqueue.calibration.words import listed, shown
 from thinkqueue.checks import check_count, floats
@@ -63,6 +64,9 @@ class TaskCalibration:
         means of tokens used.
     queries : float
         How many queries its rows stand for.
+    variation : Variation or None
+        How much its thinking lengths vary at one budget; None where no single query tells both its
+        budget and the tokens it used.
     """
 
     name: str
@@ -70,6 +74,7 @@ class TaskCalibration:
     latency: LatencyFit | None
     usage: Usage | None
     queries: float
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,6 +124,7 @@ class Calibration:
         share: PerTask | Literal["log"] | None = None,
         base_time: PerTask | None = None,
         time_per_token: PerTask | None = None,
+        variation: PerTask | None = None,
         max_tokens: PerTask | None = None,
         family: str | Mapping[str, str] = SATURATING.name,
         accept: Collection[Verdict | str] = (Verdict.ADEQUATE,),
@@ -136,6 +142,9 @@ class Calibration:
             traffic and means nothing for a benchmark. Equal shares if not given.
         base_time, time_per_token : number, sequence or mapping by task, optional
             Service times in s and s/token, in place of the measured ones.
+        variation : number, sequence or mapping by task, optional
+            How much thinking lengths vary at one budget, in place of what was measured: 0 where
+            nothing was, as if every query used its budget.
         max_tokens : number, sequence or mapping by task, optional
             Largest budgets that the server takes; if not given, the largest ones measured, since
             nothing is known beyond. Where the tokens used were measured beside budgets, the
@@ -165,6 +174,7 @@ class Calibration:
             ],
             base_time=base,
             time_per_token=slope,
+            variation=self._variations(variation),
             max_tokens=budgets if max_tokens is None else self._used_under(max_tokens),
             arrival_rate=arrival_rate,
             accuracy_weight=accuracy_weight,
@@ -205,7 +215,8 @@ class Calibration:
 
         Accuracy curves are drawn by parametric bootstrap; service times from the normal law of
         their estimates, with the intercept held at 0 as that of the estimate is. A base time or a
-        time per token among the options was not measured and does not vary.
+        time per token among the options was not measured and does not vary; the variation of the
+        lengths is that of the estimate throughout.
 
         Parameters
         ----------
@@ -238,7 +249,7 @@ class Calibration:
             axis=1,
         )
         times = {
-            name: np.tile(getattr(workload, name), (draws, 1))
+            name: np.tile(getattr(workload.service, name), (draws, 1))
             for name in ("base_time", "time_per_token")
         }
         measured = [name for name in times if options.get(name) is None]
@@ -372,6 +383,12 @@ class Calibration:
                 )
             values.append(np.array([getattr(fitted, name) for fitted in measured]))
         return values[0], values[1]
+
+    def _variations(self, variation: PerTask | None) -> Array:
+        """Return the variation given, or the one measured where there is one."""
+        if variation is not None:
+            return self._each("variation", variation)
+        return np.array([task.variation.value if task.variation else 0.0 for task in self.tasks])
 
     def _shares(self, share: PerTask | Literal["log"] | None) -> Array:
         queries = np.array([task.queries for task in self.tasks])
@@ -511,6 +528,7 @@ def _calibrate_task(
     measured: Measurements, name: str, level: float, simulations: int, rng: np.random.Generator
 ) -> TaskCalibration:
     series = measured.series(name)
+    budget, used = measured.lengths(name)
     tokens, latency = measured.latencies(name)
     return TaskCalibration(
         name,
@@ -518,6 +536,7 @@ def _calibrate_task(
         fit_latency(tokens, latency) if latency.size else None,
         measured.usage(name),
         float(measured.queries[measured.names.index(name)]),
+        measure_variation(budget, used, level) if used.size else None,
     )
 
 
@@ -585,6 +604,8 @@ def _lines(task: TaskCalibration) -> list[str]:
             f"  base time {latency.base_time:.4g} s, time per token {latency.time_per_token:.4g} s "
             f"[{bounds.low:.3g}, {bounds.high:.3g}]"
         )
+    if task.variation:
+        lines.append(f"  lengths {task.variation.verdict}: {task.variation.words}")
     if task.usage:
         pairs = zip(task.usage.caps, task.usage.used, strict=True)
         shown_pairs = listed(f"{cap:.4g} uses {used:.4g}" for cap, used in pairs)
@@ -624,6 +645,16 @@ def _plain(task: TaskCalibration) -> dict[str, Any]:
             "batched_rows": latency.batched,
             "outliers": latency.outliers,
             "curvature_p": latency.curvature_p,
+        }
+    if task.variation:
+        varied = task.variation
+        plain["variation"] = {
+            "verdict": str(varied.verdict),
+            "words": varied.words,
+            "value": varied.value if varied.known else None,
+            "interval": [varied.interval.low, varied.interval.high] if varied.known else None,
+            "by_budget": {f"{budget:.12g}": value for budget, value in varied.by_budget.items()},
+            "queries": varied.queries,
         }
     if task.usage:
         plain["usage"] = {

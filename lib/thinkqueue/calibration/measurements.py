@@ -160,6 +160,18 @@ class Measurements:
         caps, group = np.unique(self.budget[rows], return_inverse=True)
         return Usage.of_groups(caps, _means(self.tokens[rows], self._asked[rows], group))
 
+    def lengths(self, task: str) -> tuple[Array, Array]:
+        """Return budget and tokens used of the single queries of a task that have both.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        """
+        single = ~(self.total > 1)
+        rows = self.rows(task) & single & np.isfinite(self.budget) & np.isfinite(self.tokens)
+        return self.budget[rows], self.tokens[rows]
+
     def latencies(self, task: str) -> tuple[Array, Array]:
         """Return tokens (used, or else allowed) and seconds of the rows of a task that have both.
 

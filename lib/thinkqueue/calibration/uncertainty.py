@@ -33,6 +33,7 @@ from thinkqueue.workload import (
     Grid,
     Parameters,
     Saturating,
+    Varying,
     Workload,
     tokens_array,
 )
@@ -63,13 +64,14 @@ class Draws:
     @property
     def grid(self) -> Grid:
         """All draws as arrays that the formulas of the library take."""
-        w = self.workload
+        w, times = self.workload, (self.base_time, self.time_per_token)
+        varies = isinstance(w.service, Varying)
         return Grid(
             share=w.share[None],
             max_tokens=w.max_tokens[None],
             weight=w.weight[None],
             curves=Saturating(self.gain, self.rate, self.baseline),
-            service=Affine(self.base_time, self.time_per_token),
+            service=Varying(*times, w.variation) if varies else Affine(*times),
             arrival_rate=np.full((1, 1), w.arrival_rate),
             accuracy_weight=np.full((1, 1), w.accuracy_weight),
             server=w.server,

@@ -3,6 +3,7 @@
 from thinkqueue.delay.delay import CurvedDelay, Delay, State, TimeCurvature
 from thinkqueue.delay.fifo import mean_waiting_time
 from thinkqueue.delay.time import (
+    certain_service_time,
     delay_of,
     mean_system_time,
     only_fifo,
@@ -22,6 +23,7 @@ __all__ = [
     "State",
     "TimeCurvature",
     "TwoMoments",
+    "certain_service_time",
     "delay_of",
     "mean_system_time",
     "mean_waiting_time",

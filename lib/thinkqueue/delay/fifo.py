@@ -79,9 +79,10 @@ def queue(parameters: Parameters, tokens: Array) -> Queue:
     tokens : ndarray, (..., N)
         Thinking tokens, already checked.
     """
-    s = parameters.service.mean(tokens)
+    types = parameters.service.moments(tokens)
+    s = types.mean
     m = np.sum(parameters.share * s, axis=-1, keepdims=True)
-    second = np.sum(parameters.share * s**2, axis=-1, keepdims=True)
+    second = np.sum(parameters.share * types.square, axis=-1, keepdims=True)
     return Queue(s, m, second, np.asarray(1 - parameters.arrival_rate * m))
 
 

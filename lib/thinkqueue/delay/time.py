@@ -128,6 +128,39 @@ def service_time(workload: Workload, tokens: ArrayLike) -> Array:
     return workload.service.mean(tokens_array(workload, tokens))
 
 
+def certain_service_time(workload: Workload, tokens: ArrayLike, what: str) -> Array:
+    r"""Return the service times where nothing is random about them.
+
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
+    tokens : array_like, (..., N)
+        Thinking tokens of each type.
+    what : str
+        What holds for certain times only, as the beginning of a sentence.
+
+    Raises
+    ------
+    WorkloadError
+        If :math:`\mathbb{E}[S_k^2] > \mathbb{E}[S_k]^2` for some type.
+    """
+    _only_seconds(workload)
+    types = workload.service.moments(tokens_array(workload, tokens))
+    random = types.square > types.mean**2 * (1 + 1e-12)
+    if random.any():
+        k = int(np.argmax(random.reshape(-1, len(workload)).any(axis=0)))
+        raise WorkloadError(
+            f"{what} holds for certain service times only, and that of task type "
+            f"{workload.name(k)!r} is random at these tokens; mean times hold for it, and "
+            "simulate() where its law is known.",
+            parameter="service",
+            value=workload.service,
+            task=workload.name(k),
+        )
+    return types.mean
+
+
 def service_moments(workload: Workload, tokens: ArrayLike) -> tuple[Array, Array]:
     r"""Return the first two moments of the service time of a query.
 

@@ -26,14 +26,11 @@ class Batch:
 
     Parameters
     ----------
-    service : ndarray, (N,)
-        The times alone, :math:`\tau(1)x`, in s.
     server : Batching
         Its steps, its places, and what happens to those that find none.
     """
 
-    def __init__(self, service: Array, server: Batching) -> None:
-        self._service = service
+    def __init__(self, server: Batching) -> None:
         time, cap = server.token_time, server.max_batch or np.iinfo(np.int64).max
         rows = getattr(time, "queries", (0.0,))[-1]
         places = np.arange(1.0, min(max(LISTED, int(np.ceil(rows))), cap) + 2)
@@ -43,7 +40,9 @@ class Batch:
         self._places = cap if server.overflow == "wait" else np.iinfo(np.int64).max
         self._crowd = Crowd(np.zeros(2), np.zeros(1, np.int64), empty_heap(), empty_heap())
 
-    def advance(self, kinds: Index, gaps: Array, tally: Tally, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: Tally, *, finish: bool = False
+    ) -> int:
         """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
         handled = 0
         ended = False
@@ -52,16 +51,14 @@ class Batch:
             self._crowd = crowd._replace(
                 batch=with_room(crowd.batch), waiting=with_room(crowd.waiting)
             )
-            rest = kinds[handled:], gaps[handled:]
-            more, ended = serve(
-                *rest, finish, self._places, self._stretch, self._crowd, self._service, tally
-            )
+            rest = kinds[handled:], gaps[handled:], work[handled:]
+            more, ended = serve(*rest, finish, self._places, self._stretch, self._crowd, tally)
             handled += more
         return handled
 
     def drain(self, tally: Tally) -> None:
         """Serve all that are still there."""
-        drain(self._stretch, self._crowd, self._service, tally)
+        drain(self._stretch, self._crowd, tally)
 
 
 NOW, VIRTUAL = range(2)
@@ -92,19 +89,19 @@ class Crowd(NamedTuple):
 def serve(
     kinds: Index,
     gaps: Array,
+    work: Array,
     finish: bool,
     places: int,
     stretch: Array,
     crowd: Crowd,
-    service: Array,
     tally: Tally,
 ) -> tuple[int, bool]:
-    """Serve queries until there is no room for another one.
+    r"""Serve queries until there is no room for another one.
 
     Parameters
     ----------
-    kinds, gaps : ndarray, (n,)
-        The type of each, and the time to the next in s.
+    kinds, gaps, work : ndarray, (n,)
+        The type of each, the time to the next and the time alone, :math:`\tau(1)x`, in s.
     finish : bool
         Whether to stop at the end of the row in progress.
     places : int
@@ -113,8 +110,6 @@ def serve(
         By how much so many in the batch prolong a token.
     crowd : Crowd
         Who is there.
-    service : ndarray, (N,)
-        Of each type, alone.
     tally : Tally
         The statistics, changed in place.
 
@@ -132,15 +127,15 @@ def serve(
         and not is_full(crowd.batch)
         and not is_full(crowd.waiting)
     ):
-        k = kinds[handled]
+        k, own = kinds[handled], work[handled]
         serial, now = crowd.serial[0], crowd.clock[NOW]
         if crowd.batch.size[0] < places:
-            push(crowd.batch, crowd.clock[VIRTUAL] + service[k], serial, now, k)
+            push(crowd.batch, crowd.clock[VIRTUAL] + own, serial, now, k, own)
         else:
-            push(crowd.waiting, float(serial), serial, now, k)
+            push(crowd.waiting, float(serial), serial, now, k, own)
         crowd.serial[0] += 1
         pass_time(tally, gaps[handled])
-        pass_until(now + gaps[handled], stretch, crowd, service, tally)
+        pass_until(now + gaps[handled], stretch, crowd, tally)
         handled += 1
         empty = crowd.batch.size[0] == 0
         if empty:
@@ -153,7 +148,7 @@ def serve(
 
 
 @inlined
-def pass_until(until: float, stretch: Array, crowd: Crowd, service: Array, tally: Tally) -> None:
+def pass_until(until: float, stretch: Array, crowd: Crowd, tally: Tally) -> None:
     """Let time pass, queries leave, and others take their places."""
     now, virtual = crowd.clock[NOW], crowd.clock[VIRTUAL]
     last = stretch.size - 1
@@ -166,15 +161,15 @@ def pass_until(until: float, stretch: Array, crowd: Crowd, service: Array, tally
             virtual += (until - now) / slow
             break
         now, virtual = leaves, next_virtual
-        _, _, arrival, k = pop(crowd.batch)
-        record(tally, k, max(now - arrival - service[k], 0.0), service[k])
+        _, _, arrival, k, own = pop(crowd.batch)
+        record(tally, k, max(now - arrival - own, 0.0), own)
         if crowd.waiting.size[0] > 0:
-            _, serial, came, kind = pop(crowd.waiting)
-            push(crowd.batch, virtual + service[kind], serial, came, kind)
+            _, serial, came, kind, more = pop(crowd.waiting)
+            push(crowd.batch, virtual + more, serial, came, kind, more)
     crowd.clock[NOW], crowd.clock[VIRTUAL] = until, virtual
 
 
 @compiled
-def drain(stretch: Array, crowd: Crowd, service: Array, tally: Tally) -> None:
+def drain(stretch: Array, crowd: Crowd, tally: Tally) -> None:
     """Let all queries leave."""
-    pass_until(np.inf, stretch, crowd, service, tally)
+    pass_until(np.inf, stretch, crowd, tally)

@@ -18,20 +18,20 @@ class ByRank:
 
     Parameters
     ----------
-    service : ndarray, (N,)
-        Service times in seconds.
     rank : ndarray, (N,)
         The smaller, the more urgent; among equal ranks the older query goes first.
     servers : int
         How many servers there are.
     """
 
-    def __init__(self, service: Array, rank: Array, servers: int) -> None:
-        self._types = service, rank
+    def __init__(self, rank: Array, servers: int) -> None:
+        self._rank = rank
         self._servers = servers
         self._line = Line(np.zeros(1), np.zeros(1, np.int64), empty_heap(), empty_heap())
 
-    def advance(self, kinds: Index, gaps: Array, tally: Tally, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: Tally, *, finish: bool = False
+    ) -> int:
         """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
         handled = 0
         ended = False
@@ -40,14 +40,14 @@ class ByRank:
             self._line = line._replace(
                 waiting=with_room(line.waiting), leaving=with_room(line.leaving)
             )
-            rest = kinds[handled:], gaps[handled:]
-            more, ended = serve(*rest, finish, self._servers, self._line, *self._types, tally)
+            rest = kinds[handled:], gaps[handled:], work[handled:]
+            more, ended = serve(*rest, finish, self._servers, self._line, self._rank, tally)
             handled += more
         return handled
 
     def drain(self, tally: Tally) -> None:
         """Serve all that are still waiting."""
-        drain(self._line, *self._types, tally)
+        drain(self._line, tally)
 
 
 class Line(NamedTuple):
@@ -74,10 +74,10 @@ class Line(NamedTuple):
 def serve(
     kinds: Index,
     gaps: Array,
+    work: Array,
     finish: bool,
     servers: int,
     line: Line,
-    service: Array,
     rank: Array,
     tally: Tally,
 ) -> tuple[int, bool]:
@@ -85,15 +85,15 @@ def serve(
 
     Parameters
     ----------
-    kinds, gaps : ndarray, (n,)
-        The type of each, and the time to the next in s.
+    kinds, gaps, work : ndarray, (n,)
+        The type of each, the time to the next and the service time, in s.
     finish : bool
         Whether to stop at the end of the row in progress.
     servers : int
         How many servers there are.
     line : Line
         Where the queue stands.
-    service, rank : ndarray, (N,)
+    rank : ndarray, (N,)
         Of each type.
     tally : Tally
         The statistics, changed in place.
@@ -108,17 +108,18 @@ def serve(
     handled, ended = 0, False
     room = not is_full(line.waiting) and not is_full(line.leaving)
     while handled < kinds.size and room and not ended:
-        k = kinds[handled]
+        k, own = kinds[handled], work[handled]
+        serial, now = line.serial[0], line.clock[0]
         if line.leaving.size[0] < servers:
-            record(tally, k, 0.0, service[k])
-            push(line.leaving, line.clock[0] + service[k], line.serial[0], line.clock[0], k)
+            record(tally, k, 0.0, own)
+            push(line.leaving, now + own, serial, now, k, own)
         else:
-            push(line.waiting, rank[k], line.serial[0], line.clock[0], k)
+            push(line.waiting, rank[k], serial, now, k, own)
         line.serial[0] += 1
         pass_time(tally, gaps[handled])
         line.clock[0] += gaps[handled]
         handled += 1
-        depart(line.clock[0], line, service, rank, tally)
+        depart(line.clock[0], line, tally)
         empty = line.leaving.size[0] == 0
         if empty:
             line.clock[0] = 0.0
@@ -131,17 +132,17 @@ def serve(
 
 
 @inlined
-def depart(until: float, line: Line, service: Array, rank: Array, tally: Tally) -> None:
+def depart(until: float, line: Line, tally: Tally) -> None:
     """Let queries leave until some time; each makes room for the most urgent one that waits."""
     while line.leaving.size[0] > 0 and line.leaving.key[0] <= until:
-        now, _, _, _ = pop(line.leaving)
+        now, _, _, _, _ = pop(line.leaving)
         if line.waiting.size[0] > 0:
-            _, serial, arrival, k = pop(line.waiting)
-            record(tally, k, now - arrival, service[k])
-            push(line.leaving, now + service[k], serial, arrival, k)
+            _, serial, arrival, k, own = pop(line.waiting)
+            record(tally, k, now - arrival, own)
+            push(line.leaving, now + own, serial, arrival, k, own)
 
 
 @compiled
-def drain(line: Line, service: Array, rank: Array, tally: Tally) -> None:
+def drain(line: Line, tally: Tally) -> None:
     """Let all queries leave."""
-    depart(np.inf, line, service, rank, tally)
+    depart(np.inf, line, tally)

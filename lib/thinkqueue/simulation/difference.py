@@ -98,19 +98,23 @@ def simulate_difference(
     check_count("seed", seed, least=0)
     check_levels(level)
     only_fifo(workload, "The difference of two allocations under the same arrivals")
-    service_a = one_allocation(workload, tokens_a)
-    service_b = one_allocation(workload, tokens_b)
+    a, b = one_allocation(workload, tokens_a), one_allocation(workload, tokens_b)
     from thinkqueue.simulation import paired
     from thinkqueue.simulation.alias import alias_table
     from thinkqueue.simulation.queries import queries_of
     from thinkqueue.simulation.replication import Cut, Replication
     from thinkqueue.simulation.rows import QUERIES
+    from thinkqueue.simulation.work import Both
 
     table = alias_table(np.ascontiguousarray(workload.share))
     (child,) = np.random.SeedSequence(seed).spawn(1)
-    queries = queries_of(table, workload.arrival_rate, None, jobs, child)
-    engine = paired.Paired(service_a, service_b)
-    run = Replication(queries, engine, Cut.CYCLES, paired.no_pairs())
+
+    def work(seed: np.random.SeedSequence) -> Both:
+        # the same seed twice: a query has the same luck in both queues
+        return Both(a.work(seed), b.work(seed))
+
+    queries = queries_of(table, workload.arrival_rate, None, jobs, work, child)
+    run = Replication(queries, paired.Paired(), Cut.CYCLES, paired.no_pairs())
     with progress_bar(progress, jobs) as report:
         run.advance(jobs, report).finish()
     sums = run.tally.sums[: run.rows]

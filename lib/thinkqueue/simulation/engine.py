@@ -21,7 +21,9 @@ class Engine(Protocol[T]):
     It can be pickled, sent to a worker and back between any two calls.
     """
 
-    def advance(self, kinds: Index, gaps: Array, tally: T, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: T, *, finish: bool = False
+    ) -> int:
         """Let queries come and go.
 
         Parameters
@@ -30,6 +32,9 @@ class Engine(Protocol[T]):
             The types of the next queries.
         gaps : ndarray, (n,)
             The time from each of them to the next, in s.
+        work : ndarray, (n,)
+            What each asks of the server: its service time in s; at a batching server, its time
+            alone.
         tally : Tally
             Told of every query and its waiting time (``record``), of the time that passes
             (``pass_time``), and after each gap whether the system is empty (``turn``).
@@ -52,22 +57,22 @@ class Engine(Protocol[T]):
         """
 
 
-def engine_for(server: Discipline | Batching, service: Array) -> Engine[Tally]:
+def engine_for(server: Discipline | Batching, mean: Array) -> Engine[Tally]:
     """Return the engine of a server.
 
     Parameters
     ----------
     server : Discipline or Batching
         Who is served next, and by how many.
-    service : ndarray, (N,)
-        Service times in seconds; at a batching server, the times alone.
+    mean : ndarray, (N,)
+        The mean service times in seconds, by which the shortest types are known.
     """
     match server:
         case Batching():
-            return Batch(service, server)
+            return Batch(server)
         case ProcessorSharing():
-            return Sharing(service, server.servers)
+            return Sharing(server.servers)
         case Fifo(servers=1):
-            return Lindley(service)
+            return Lindley()
         case _:
-            return ByRank(service, server.rank(service), server.servers)
+            return ByRank(server.rank(mean), server.servers)

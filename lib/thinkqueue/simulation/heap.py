@@ -26,6 +26,8 @@ class Heap(NamedTuple):
         When, in s.
     kind : ndarray of int64, (room,)
         Of which type they are.
+    work : ndarray, (room,)
+        What each asks of the server, in s.
     size : ndarray of int64, (1,)
         How many there are.
     """
@@ -34,13 +36,15 @@ class Heap(NamedTuple):
     serial: Index
     arrival: Array
     kind: Index
+    work: Array
     size: Index
 
 
 def empty_heap() -> Heap:
     """Return a heap without queries."""
-    reals, integers = np.zeros((2, ROOM)), np.zeros((2, ROOM), np.int64)
-    return Heap(reals[0], integers[0], reals[1], integers[1], np.zeros(1, np.int64))
+    reals, integers = np.zeros((3, ROOM)), np.zeros((2, ROOM), np.int64)
+    size = np.zeros(1, np.int64)
+    return Heap(reals[0], integers[0], reals[1], integers[1], reals[2], size)
 
 
 def with_room(heap: Heap) -> Heap:
@@ -74,10 +78,11 @@ def move(heap: Heap, i: int, j: int) -> None:
     """Put entry i where entry j is."""
     heap.key[j], heap.serial[j] = heap.key[i], heap.serial[i]
     heap.arrival[j], heap.kind[j] = heap.arrival[i], heap.kind[i]
+    heap.work[j] = heap.work[i]
 
 
 @inlined
-def push(heap: Heap, key: float, serial: int, arrival: float, kind: int) -> None:
+def push(heap: Heap, key: float, serial: int, arrival: float, kind: int, work: float) -> None:
     """Put a query in."""
     hole = heap.size[0]
     heap.size[0] += 1
@@ -88,13 +93,13 @@ def push(heap: Heap, key: float, serial: int, arrival: float, kind: int) -> None
         move(heap, parent, hole)
         hole = parent
     heap.key[hole], heap.serial[hole] = key, serial
-    heap.arrival[hole], heap.kind[hole] = arrival, kind
+    heap.arrival[hole], heap.kind[hole], heap.work[hole] = arrival, kind, work
 
 
 @inlined
-def pop(heap: Heap) -> tuple[float, int, float, int]:
-    """Take the first query out; return its key, number, arrival and type."""
-    first = heap.key[0], heap.serial[0], heap.arrival[0], heap.kind[0]
+def pop(heap: Heap) -> tuple[float, int, float, int, float]:
+    """Take the first query out; return its key, number, arrival, type and work."""
+    first = heap.key[0], heap.serial[0], heap.arrival[0], heap.kind[0], heap.work[0]
     heap.size[0] -= 1
     last = heap.size[0]
     hole, child = 0, 1

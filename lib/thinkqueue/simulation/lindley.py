@@ -23,21 +23,16 @@ from thinkqueue.simulation.tally import Tally, close, count, end_row, opened
 
 
 class Lindley:
-    """The engine for one server and the order of arrival.
+    """The engine for one server and the order of arrival."""
 
-    Parameters
-    ----------
-    service : ndarray, (N,)
-        Service times in seconds.
-    """
-
-    def __init__(self, service: Array) -> None:
-        self._service = service
+    def __init__(self) -> None:
         self._wait = np.zeros(1)
 
-    def advance(self, kinds: Index, gaps: Array, tally: Tally, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: Tally, *, finish: bool = False
+    ) -> int:
         """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
-        return serve(kinds, gaps, finish, self._wait, self._service, tally)
+        return serve(kinds, gaps, work, finish, self._wait, tally)
 
     def drain(self, tally: Tally) -> None:
         """Do nothing: every query is recorded when it comes."""
@@ -50,21 +45,17 @@ def left_over(wait: float, service: float, gap: float) -> float:
 
 
 @compiled
-def serve(
-    kinds: Index, gaps: Array, finish: bool, wait: Array, service: Array, tally: Tally
-) -> int:
+def serve(kinds: Index, gaps: Array, work: Array, finish: bool, wait: Array, tally: Tally) -> int:
     """Serve queries; return how many.
 
     Parameters
     ----------
-    kinds, gaps : ndarray, (n,)
-        The type of each, and the time to the next in s.
+    kinds, gaps, work : ndarray, (n,)
+        The type of each, the time to the next and the service time, in s.
     finish : bool
         Whether to stop at the end of the row in progress.
     wait : ndarray, (1,)
         The waiting time of the first of them, and in the end of the first that is not served.
-    service : ndarray, (N,)
-        Seconds of each type.
     tally : Tally
         The statistics, changed in place.
     """
@@ -74,8 +65,7 @@ def serve(
     queries, waiting, busy, length, waiting_squared, system_squared = opened(tally)
     row, least, cycles = tally.state[ROW], tally.state[LEAST], 0
     for place in range(kinds.size):
-        k, gap = kinds[place], gaps[place]
-        served_for = service[k]
+        k, gap, served_for = kinds[place], gaps[place], work[place]
         time = here + served_for
         queries += 1.0
         waiting += here

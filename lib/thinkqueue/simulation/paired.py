@@ -49,59 +49,45 @@ def no_pairs() -> Pairs:
 
 
 class Paired:
-    """The engine for both queues at once.
+    """The engine for both queues at once."""
 
-    Parameters
-    ----------
-    service_a, service_b : ndarray, (N,)
-        Service times of the two allocations in seconds.
-    """
-
-    def __init__(self, service_a: Array, service_b: Array) -> None:
-        self._services = service_a, service_b
+    def __init__(self) -> None:
         self._waits = np.zeros(3)
 
-    def advance(self, kinds: Index, gaps: Array, tally: Pairs, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: Pairs, *, finish: bool = False
+    ) -> int:
         """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
-        return serve(kinds, gaps, finish, self._waits, *self._services, tally)
+        return serve(gaps, work, finish, self._waits, tally)
 
     def drain(self, tally: Pairs) -> None:
         """Do nothing: every query is recorded when it comes."""
 
 
 @compiled
-def serve(
-    kinds: Index,
-    gaps: Array,
-    finish: bool,
-    waits: Array,
-    service_a: Array,
-    service_b: Array,
-    pairs: Pairs,
-) -> int:
+def serve(gaps: Array, work: Array, finish: bool, waits: Array, pairs: Pairs) -> int:
     """Serve the queries in both queues; return how many.
 
     Parameters
     ----------
-    kinds, gaps : ndarray, (n,)
-        The type of each, and the time to the next in s.
+    gaps : ndarray, (n,)
+        The time from each to the next in s.
+    work : ndarray, (n, 2)
+        The service times of each in a and b, in s.
     finish : bool
         Whether to stop at the end of the row in progress.
     waits : ndarray, (3,)
         The next query's waiting times in a and b, and the slope.
-    service_a, service_b : ndarray, (N,)
-        Seconds of each type.
     pairs : Pairs
         The statistics, changed in place.
     """
     wait_a, wait_b, slope = waits[0], waits[1], waits[2]
-    served = kinds.size
+    served = gaps.size
     # the sums of the row in progress stay in registers
     queries = system_a = system_b = difference = slopes = remainder = 0.0
     row, least = pairs.state[ROW], pairs.state[LEAST]
-    for place in range(kinds.size):
-        k, gap = kinds[place], gaps[place]
-        a, b = service_a[k], service_b[k]
+    for place in range(gaps.size):
+        gap, a, b = gaps[place], work[place, 0], work[place, 1]
         time_a, time_b = wait_a + a, wait_b + b
         slope += b - a
         queries += 1.0

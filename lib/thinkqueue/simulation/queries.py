@@ -1,6 +1,6 @@
 """Who comes when: the queries of one replication, drawn a buffer at a time.
 
-Engines know nothing of chance. They are handed types and gaps, which come from two NumPy
+Engines know nothing of chance. They are handed types, gaps and work, which come from three NumPy
 generators of the replication's own, children of one ``numpy.random.SeedSequence``: what it draws
 depends on the seed and on its number alone, never on how many workers there are, which of them
 runs it, in how many steps, or through which discipline.
@@ -8,12 +8,14 @@ runs it, in how many steps, or through which discipline.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.alias import AliasTable, types_of
+from thinkqueue.simulation.work import Work
 
 BUFFER = 1 << 14
 """Queries drawn at once: few enough for the processor's cache, many enough to be quick."""
@@ -95,20 +97,26 @@ class Queries:
         Of the shares.
     gaps : Gaps
         When they come.
+    work : Work
+        What they ask of the server.
     seed : SeedSequence
         Of the types.
     """
 
-    def __init__(self, table: AliasTable, gaps: Gaps, seed: np.random.SeedSequence) -> None:
+    def __init__(
+        self, table: AliasTable, gaps: Gaps, work: Work, seed: np.random.SeedSequence
+    ) -> None:
         self._table = table
         self._source = gaps
+        self._ask = work
         self._random = np.random.Generator(np.random.SFC64(seed))
         self._kinds = np.zeros(BUFFER, np.int64)
         self._gaps, self._uniform = np.zeros(BUFFER), np.zeros(BUFFER)
+        self._work = np.zeros(0)
         self._next = self._filled = 0
 
-    def ahead(self, count: int) -> tuple[Index, Array]:
-        """Return types and gaps of the next queries without taking them.
+    def ahead(self, count: int) -> tuple[Index, Array, Array]:
+        """Return types, gaps and work of the next queries without taking them.
 
         Parameters
         ----------
@@ -121,22 +129,25 @@ class Queries:
             Their types.
         gaps : ndarray, (n,)
             The time from each to the next, in s.
+        work : ndarray, (n,) or (n, ...)
+            What each asks of the server.
         """
         if self._next == self._filled:
             self._next, self._filled = 0, self._source.fill(self._gaps)
             self._random.random(out=self._uniform)
             types_of(self._uniform, self._table, self._kinds)
-        stop = min(self._next + count, self._filled)
-        return self._kinds[self._next : stop], self._gaps[self._next : stop]
+            self._work = self._ask.of(self._kinds)
+        part = slice(self._next, min(self._next + count, self._filled))
+        return self._kinds[part], self._gaps[part], self._work[part]
 
-    def all(self) -> tuple[Index, Array]:
-        """Return types and gaps of all queries of a record."""
+    def all(self) -> tuple[Index, Array, Array]:
+        """Return types, gaps and work of all queries of a record."""
         parts = []
         while (ahead := self.ahead(BUFFER))[0].size:
             parts.append([column.copy() for column in ahead])
             self.take(ahead[0].size)
-        kinds, gaps = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return kinds, gaps
+        kinds, gaps, work = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return kinds, gaps, work
 
     def take(self, count: int) -> None:
         """Go on behind so many of them.
@@ -154,6 +165,7 @@ def queries_of(
     arrival_rate: float,
     arrivals: Arrivals | None,
     jobs: int,
+    work: Callable[[np.random.SeedSequence], Work],
     seed: np.random.SeedSequence,
 ) -> Queries:
     """Return the queries of one replication.
@@ -168,10 +180,13 @@ def queries_of(
         When they come; None for a Poisson stream.
     jobs : int
         How many of them will be asked for, where they do not go on for ever.
+    work : callable
+        Gives what they ask of the server, of a seed of its own.
     seed : SeedSequence
         The child of this replication.
     """
-    of_types, of_gaps = seed.spawn(2)
-    if arrivals is None:
-        return Queries(table, PoissonGaps(arrival_rate, of_gaps), of_types)
-    return Queries(table, GivenGaps(arrivals.gaps_at(arrival_rate, jobs, of_gaps)), of_types)
+    of_types, of_gaps, of_work = seed.spawn(3)
+    gaps: Gaps = PoissonGaps(arrival_rate, of_gaps)
+    if arrivals is not None:
+        gaps = GivenGaps(arrivals.gaps_at(arrival_rate, jobs, of_gaps))
+    return Queries(table, gaps, work(of_work), of_types)

@@ -91,8 +91,8 @@ class Replication(Generic[T]):
                 self._step(FOR_EVER, finish=True)
 
     def _step(self, jobs: int, *, finish: bool) -> int:
-        kinds, gaps = self.queries.ahead(jobs)
-        done = self.engine.advance(kinds, gaps, self.tally, finish=finish)
+        ahead = self.queries.ahead(jobs)
+        done = self.engine.advance(*ahead, self.tally, finish=finish)
         self.queries.take(done)
         self.served += done
         return done

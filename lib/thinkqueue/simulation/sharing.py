@@ -21,31 +21,30 @@ class Sharing:
 
     Parameters
     ----------
-    service : ndarray, (N,)
-        Service times in seconds.
     servers : int
         How many servers there are.
     """
 
-    def __init__(self, service: Array, servers: int) -> None:
-        self._service = service
+    def __init__(self, servers: int) -> None:
         self._servers = servers
         self._crowd = Crowd(np.zeros(2), np.zeros(1, np.int64), empty_heap())
 
-    def advance(self, kinds: Index, gaps: Array, tally: Tally, *, finish: bool = False) -> int:
+    def advance(
+        self, kinds: Index, gaps: Array, work: Array, tally: Tally, *, finish: bool = False
+    ) -> int:
         """Serve queries, or fewer of them, to the end of a row, if asked to finish it."""
         handled = 0
         ended = False
         while handled < kinds.size and not ended:
             self._crowd = self._crowd._replace(present=with_room(self._crowd.present))
-            rest = kinds[handled:], gaps[handled:]
-            more, ended = serve(*rest, finish, self._servers, self._crowd, self._service, tally)
+            rest = kinds[handled:], gaps[handled:], work[handled:]
+            more, ended = serve(*rest, finish, self._servers, self._crowd, tally)
             handled += more
         return handled
 
     def drain(self, tally: Tally) -> None:
         """Serve all that are still there."""
-        drain(self._servers, self._crowd, self._service, tally)
+        drain(self._servers, self._crowd, tally)
 
 
 NOW, VIRTUAL = range(2)
@@ -73,26 +72,24 @@ class Crowd(NamedTuple):
 def serve(
     kinds: Index,
     gaps: Array,
+    work: Array,
     finish: bool,
     servers: int,
     crowd: Crowd,
-    service: Array,
     tally: Tally,
 ) -> tuple[int, bool]:
     """Serve queries until there is no room for another one.
 
     Parameters
     ----------
-    kinds, gaps : ndarray, (n,)
-        The type of each, and the time to the next in s.
+    kinds, gaps, work : ndarray, (n,)
+        The type of each, the time to the next and the service time, in s.
     finish : bool
         Whether to stop at the end of the row in progress.
     servers : int
         How many servers there are.
     crowd : Crowd
         Who is there.
-    service : ndarray, (N,)
-        Of each type.
     tally : Tally
         The statistics, changed in place.
 
@@ -105,12 +102,12 @@ def serve(
     """
     handled, ended = 0, False
     while handled < kinds.size and not ended and not is_full(crowd.present):
-        k = kinds[handled]
-        leaves = crowd.clock[VIRTUAL] + service[k]
-        push(crowd.present, leaves, crowd.serial[0], crowd.clock[NOW], k)
+        k, own = kinds[handled], work[handled]
+        leaves = crowd.clock[VIRTUAL] + own
+        push(crowd.present, leaves, crowd.serial[0], crowd.clock[NOW], k, own)
         crowd.serial[0] += 1
         pass_time(tally, gaps[handled])
-        pass_until(crowd.clock[NOW] + gaps[handled], servers, crowd, service, tally)
+        pass_until(crowd.clock[NOW] + gaps[handled], servers, crowd, tally)
         handled += 1
         empty = crowd.present.size[0] == 0
         if empty:
@@ -123,7 +120,7 @@ def serve(
 
 
 @inlined
-def pass_until(until: float, servers: int, crowd: Crowd, service: Array, tally: Tally) -> None:
+def pass_until(until: float, servers: int, crowd: Crowd, tally: Tally) -> None:
     """Let time pass and queries leave."""
     now, virtual = crowd.clock[NOW], crowd.clock[VIRTUAL]
     while crowd.present.size[0] > 0:
@@ -134,12 +131,12 @@ def pass_until(until: float, servers: int, crowd: Crowd, service: Array, tally: 
             virtual += (until - now) * rate
             break
         now, virtual = leaves, next_virtual
-        _, _, arrival, k = pop(crowd.present)
-        record(tally, k, max(now - arrival - service[k], 0.0), service[k])
+        _, _, arrival, k, own = pop(crowd.present)
+        record(tally, k, max(now - arrival - own, 0.0), own)
     crowd.clock[NOW], crowd.clock[VIRTUAL] = until, virtual
 
 
 @compiled
-def drain(servers: int, crowd: Crowd, service: Array, tally: Tally) -> None:
+def drain(servers: int, crowd: Crowd, tally: Tally) -> None:
     """Let all queries leave."""
-    pass_until(np.inf, servers, crowd, service, tally)
+    pass_until(np.inf, servers, crowd, tally)

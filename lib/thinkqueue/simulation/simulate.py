@@ -14,11 +14,20 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, first
 from thinkqueue.checks import check_count, floats, one_number
-from thinkqueue.delay import refuse_unstable, service_moments, service_time, stable_state
+from thinkqueue.delay import refuse_unstable, service_moments, stable_state
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.simulation.estimates import Estimate, Method, PerType
-from thinkqueue.workload import Batching, Discipline, Generated, TokenTime, Workload, tokens_array
-from thinkqueue.workload.service import Affine
+from thinkqueue.simulation.work import Demand
+from thinkqueue.workload import (
+    Affine,
+    Batching,
+    Discipline,
+    Generated,
+    Service,
+    TokenTime,
+    Workload,
+    tokens_array,
+)
 
 if TYPE_CHECKING:
     from thinkqueue.simulation.queries import Arrivals
@@ -110,7 +119,8 @@ def simulate(
     r"""Simulate the queue of a workload at an allocation of thinking tokens.
 
     Queries arrive as a Poisson stream, each is of a type drawn by the shares, and its service
-    takes :math:`s_k = t_{0,k} + c_k\ell_k`. Estimates whatever the theory says about
+    takes :math:`s_k = t_{0,k} + c_k\ell_k`, or a time drawn from the law of the workload's service
+    (:class:`~thinkqueue.workload.RandomService`). Estimates whatever the theory says about
     :math:`\mathbb{E}[T]`, :math:`\mathbb{E}[W]` and :math:`\rho`, without using it.
 
     Parameters
@@ -190,17 +200,17 @@ def simulate(
         half_width = one_number("half_width", half_width, least=0)
     check_levels(level, probabilities)
     if isinstance(server, Batching) or isinstance(workload.service, Generated):
-        service, places = _alone(workload, tokens, server)
+        demand, places = _alone(workload, tokens, server)
     else:
-        service, places = one_allocation(workload, tokens, server.servers), server.servers
-    deadline = _deadlines(deadlines, service)
+        demand, places = one_allocation(workload, tokens, server.servers), server.servers
+    deadline = _deadlines(deadlines, demand.tokens)
     chosen = _method(method, _crowd(server), replications, poisson=arrivals is None)
     from thinkqueue.simulation.measures import Measures
     from thinkqueue.simulation.rows import CYCLES
 
     began = time.perf_counter()
     asked = _Asked(server, arrivals, chosen, jobs)
-    runs = asked.runs(workload, service, deadline, seed, replications)
+    runs = asked.runs(workload, demand, deadline, seed, replications)
     goals = [jobs] if half_width is None else _doubled(FIRST_LOOK, jobs)
     reached = half_width is None
     interrupted = False
@@ -230,7 +240,7 @@ def simulate(
         mean_squared_waiting_time=found.mean_squared_waiting_time,
         quantiles=found.quantiles(probabilities),
         waiting_quantiles=found.waiting_quantiles(probabilities),
-        per_type=found.per_type(service),
+        per_type=found.per_type(demand.mean),
         method=chosen,
         cross_check=check,
         queries=sum(run.served for run in runs),
@@ -266,7 +276,7 @@ class _Asked:
         return "regenerative cycles" if self.method == "batch means" else "batch means"
 
     def runs(
-        self, workload: Workload, service: Array, deadline: Array, seed: int, replications: int
+        self, workload: Workload, demand: Demand, deadline: Array, seed: int, replications: int
     ) -> list[Replication[Tally]]:
         """Return replications that have not begun."""
         from thinkqueue.simulation.alias import alias_table
@@ -284,8 +294,10 @@ class _Asked:
         table = alias_table(np.ascontiguousarray(workload.share))
         return [
             Replication(
-                queries_of(table, workload.arrival_rate, self.arrivals, self.jobs, child),
-                engine_for(self.server, service),
+                queries_of(
+                    table, workload.arrival_rate, self.arrivals, self.jobs, demand.work, child
+                ),
+                engine_for(self.server, demand.mean),
                 cut,
                 empty_tally(deadline, cut.least, cut is Cut.BATCHES),
             )
@@ -409,8 +421,8 @@ def _crowd(server: Discipline | Batching) -> int:
 
 def _alone(
     workload: Workload, tokens: ArrayLike, server: Discipline | Batching
-) -> tuple[Array, float]:
-    r"""Return the times of one allocation alone, (N,), and how many of them make a full server.
+) -> tuple[Demand, float]:
+    r"""Return what one allocation asks of the server, alone, and how many such make it full.
 
     Raises
     ------
@@ -437,13 +449,13 @@ def _alone(
         )
     ell = tokens_array(workload, tokens, single=True)
     load = 1 - first(stable_state(workload, ell).slack)
-    service = float(time.seconds_at(1.0)) * workload.service.mean(ell)
-    busy = workload.arrival_rate * float(workload.share @ service)
-    return np.ascontiguousarray(service), busy / load if load > 0 else np.inf
+    demand = Demand(_known(workload), ell, float(time.seconds_at(1.0)))
+    busy = workload.arrival_rate * float(workload.share @ demand.mean)
+    return demand, busy / load if load > 0 else np.inf
 
 
-def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> Array:
-    r"""Return the service times of one allocation, (N,), after checking that it is stable.
+def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> Demand:
+    r"""Return what one allocation asks of the server, after checking that it is stable.
 
     Parameters
     ----------
@@ -459,23 +471,29 @@ def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> A
     UnstableError
         If :math:`\rho \ge 1`.
     WorkloadError
-        If ``tokens`` is not one allocation, or the service times are random.
+        If ``tokens`` is not one allocation, or of the service only the moments are known.
     """
-    if not isinstance(workload.service, Affine):
-        raise WorkloadError(
-            "The simulation serves queries of a type for one time that their tokens tell, and this "
-            f"workload's service is {workload.service!r}, of which only the moments are known; "
-            "give it affine service times.",
-            parameter="service",
-            value=workload.service,
-        )
+    service = _known(workload)
     ell = tokens_array(workload, tokens, single=True)
     mean = float(service_moments(workload, ell)[0]) / servers
     if workload.arrival_rate * mean >= 1:
         refuse_unstable(
             workload, workload.arrival_rate * mean, f"at these tokens with {servers} server(s)"
         )
-    return np.ascontiguousarray(service_time(workload, ell))
+    return Demand(service, ell)
+
+
+def _known(workload: Workload) -> Service:
+    """Return the service of a workload, or refuse it where its law is not known."""
+    service = workload.service
+    if isinstance(service, Affine | Generated) or hasattr(service, "draw"):
+        return service
+    raise WorkloadError(
+        f"Of the service of this workload, {service!r}, only the moments are known; give it a "
+        "method draw(tokens, kinds, random), or affine service times.",
+        parameter="service",
+        value=service,
+    )
 
 
 def check_levels(level: float, probabilities: Sequence[float] = ()) -> None:
@@ -502,12 +520,12 @@ def check_levels(level: float, probabilities: Sequence[float] = ()) -> None:
             )
 
 
-def _deadlines(deadlines: ArrayLike | None, service: Array) -> Array:
+def _deadlines(deadlines: ArrayLike | None, tokens: Array) -> Array:
     values = floats("deadlines", np.inf if deadlines is None else deadlines)
-    if values.ndim > 1 or values.size not in (1, service.size) or not (values >= 0).all():
+    if values.ndim > 1 or values.size not in (1, tokens.size) or not (values >= 0).all():
         raise WorkloadError(
-            f"deadlines must be {service.size} times in seconds, none negative.",
+            f"deadlines must be {tokens.size} times in seconds, none negative.",
             parameter="deadlines",
             value=values,
         )
-    return np.array(np.broadcast_to(values, service.shape))
+    return np.array(np.broadcast_to(values, tokens.shape))

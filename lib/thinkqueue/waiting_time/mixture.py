@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.delay.fifo import stable_queue
-from thinkqueue.delay.time import refuse_unstable
+from thinkqueue.delay.time import certain_service_time, refuse_unstable
 from thinkqueue.workload import Workload, tokens_array
 
 
@@ -53,10 +53,11 @@ class ServiceMixture:
         UnstableError
             If :math:`\rho \ge 1`.
         WorkloadError
-            If the tokens are not one allocation.
+            If the tokens are not one allocation, or the service times are random.
         """
         ell = tokens_array(workload, tokens, single=True)
-        time = stable_queue(workload, ell).s
+        stable_queue(workload, ell)
+        time = certain_service_time(workload, ell, "The distribution of the wait")
         counts = (workload.share > 0) & (time > 0)
         service, where = np.unique(time[counts], return_inverse=True)
         share = np.bincount(where, weights=workload.share[counts], minlength=len(service))

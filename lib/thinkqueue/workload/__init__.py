@@ -10,11 +10,14 @@ from thinkqueue.workload.accuracy import (
     Reply,
     Saturating,
 )
+from thinkqueue.workload.capped import Capped, CappedCurve, Finished, capped
+from thinkqueue.workload.lengths import Empirical, Exponential, Lengths, Lognormal
 from thinkqueue.workload.parameters import (
     CURVE,
     FIELDS,
     GENERATED,
     SERVICE,
+    VARYING,
     Grid,
     Parameters,
     check_ranges,
@@ -27,9 +30,10 @@ from thinkqueue.workload.servers import (
     ProcessorSharing,
     ShortestFirst,
 )
-from thinkqueue.workload.service import Affine, Generated, Moments, Service
+from thinkqueue.workload.service import Affine, Generated, Moments, RandomService, Service
 from thinkqueue.workload.task_type import TaskType
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
+from thinkqueue.workload.varying import Varying
 from thinkqueue.workload.workload import Workload, tokens_array
 
 __all__ = [
@@ -37,22 +41,31 @@ __all__ = [
     "FIELDS",
     "GENERATED",
     "SERVICE",
+    "VARYING",
     "Affine",
     "Batching",
+    "Capped",
+    "CappedCurve",
     "Curve",
     "Discipline",
+    "Empirical",
+    "Exponential",
     "Fifo",
+    "Finished",
     "Generated",
     "Grid",
     "Hill",
     "Interpolated",
+    "Lengths",
     "Logistic",
+    "Lognormal",
     "Mixed",
     "Moments",
     "NonPreemptivePriority",
     "Parameters",
     "PowerLaw",
     "ProcessorSharing",
+    "RandomService",
     "Reply",
     "Saturating",
     "Service",
@@ -60,7 +73,9 @@ __all__ = [
     "TaskType",
     "TokenTime",
     "TokenTimeTable",
+    "Varying",
     "Workload",
+    "capped",
     "check_ranges",
     "tokens_array",
 ]

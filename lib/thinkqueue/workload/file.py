@@ -16,7 +16,7 @@ from thinkqueue.workload.accuracy import (
     PowerLaw,
     Saturating,
 )
-from thinkqueue.workload.parameters import GENERATED, SERVICE
+from thinkqueue.workload.parameters import GENERATED, SERVICE, VARYING
 from thinkqueue.workload.servers import (
     Batching,
     Fifo,
@@ -160,14 +160,15 @@ def task_table(task: TaskType) -> dict[str, Any]:
         )
     numbers = asdict(curve)  # type: ignore[call-overload]
     table |= numbers if kind == "saturating" else {"accuracy": {"kind": kind} | numbers}
-    rest = ((name, getattr(task, name)) for name in (*SERVICE, *GENERATED, "max_tokens", "weight"))
+    rest = ((name, getattr(task, name)) for name in (*VARYING, *GENERATED, "max_tokens", "weight"))
     return table | {name: value for name, value in rest if value is not None}
 
 
 def _task(table: Mapping[str, Any], index: int) -> TaskType:
     called = f"task type {table['name']!r}" if "name" in table else f"[[task]] number {index + 1}"
     curve = ("accuracy",) if "accuracy" in table else CURVE
-    times, more = (GENERATED[:1], GENERATED[1:]) if GENERATED[0] in table else (SERVICE, ())
+    generated = GENERATED[0] in table
+    times, more = (GENERATED[:1], GENERATED[1:]) if generated else (SERVICE, ("variation",))
     _check_keys(
         table,
         called,

@@ -101,6 +101,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("baseline", 0.0, 1.0),
     ("base_time", 0.0, LARGEST),
     ("time_per_token", SMALLEST, LARGEST),
+    ("variation", 0.0, LARGEST),
     ("answer_tokens", 0.0, LARGEST),
     ("prompt_time", 0.0, LARGEST),
     ("prompt_tokens", 0.0, LARGEST),
@@ -114,7 +115,9 @@ SCALARS = {
 CURVE, SERVICE = ("gain", "rate", "baseline"), ("base_time", "time_per_token")
 GENERATED = ("answer_tokens", "prompt_time", "prompt_tokens")
 """What is asked of a server that answers many at once, in place of the service time."""
-FIELDS = tuple(name for name, *_ in RANGES if name not in GENERATED)
+VARYING = (*SERVICE, "variation")
+"""What is told of service times whose lengths vary."""
+FIELDS = tuple(name for name, *_ in RANGES if name not in (*GENERATED, "variation"))
 """What each task type has one value of, if its curve saturates and its service is affine."""
 OWN = tuple(name for name in FIELDS if name not in CURVE + SERVICE)
 

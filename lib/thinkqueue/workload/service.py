@@ -1,8 +1,8 @@
 r"""How long a server works on a query of each type, as a function of its thinking tokens.
 
 The time may be random; a delay of two moments needs its mean :math:`s_k(\ell)` and its second
-moment :math:`q_k(\ell)`, with two derivatives each. Affine and certain today; a cap on a random
-thinking length is another :class:`Service`. A server that answers many at once is asked for tokens
+moment :math:`q_k(\ell)`, with two derivatives each. A simulation needs its law, see
+:class:`RandomService`. A server that answers many at once is asked for tokens
 and not for seconds: how long one takes is then its own affair, see :class:`Generated`.
 """
 
@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.random import Generator
 
 from thinkqueue.arrays import Array, Index
 
@@ -58,6 +59,31 @@ class Service(Protocol):
         ----------
         tokens : ndarray, (..., N)
             Thinking tokens.
+        """
+        ...
+
+
+class RandomService(Service, Protocol):
+    """Service times of which the law is known, so that they can be simulated."""
+
+    def draw(self, tokens: Array, kinds: Index, random: Generator) -> Array:
+        """Draw what each of some queries asks of the server, in the unit of :meth:`mean`.
+
+        Parameters
+        ----------
+        tokens : ndarray, (N,)
+            Thinking tokens of each type.
+        kinds : ndarray of int64, (n,)
+            The type of each query.
+        random : numpy.random.Generator
+            Where chance comes from. If what is taken from it does not depend on the tokens, a query
+            has the same luck whatever the budgets are, and allocations can be compared under
+            common random numbers.
+
+        Returns
+        -------
+        ndarray, (n,)
+            Independent, finite, not negative, with the moments that :meth:`moments` says.
         """
         ...
 

@@ -36,6 +36,9 @@ class TaskType:
         There, the seconds by which reading the prompt holds up everybody; 0 where not given.
     prompt_tokens : float, optional
         There, the length of the prompt, where time grows with the context; 0 where not given.
+    variation : float, optional
+        The coefficient of variation of the thinking length of a query at one budget; 0 where not
+        given: then the budget is the length.
     """
 
     name: str
@@ -48,3 +51,4 @@ class TaskType:
     answer_tokens: float | None = None
     prompt_time: float | None = None
     prompt_tokens: float | None = None
+    variation: float | None = None

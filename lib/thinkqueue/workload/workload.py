@@ -6,6 +6,7 @@ import os
 import reprlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -27,11 +28,13 @@ from thinkqueue.workload.parameters import (
     OWN,
     SCALARS,
     SERVICE,
+    VARYING,
     check_ranges,
 )
 from thinkqueue.workload.servers import Batching, Fifo, NonPreemptivePriority
 from thinkqueue.workload.service import Affine, Generated, Service
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
+from thinkqueue.workload.varying import Varying
 
 T = TypeVar("T")
 
@@ -86,6 +89,8 @@ class Workload:
         How long a query of each type is worked on, all types at once.
     gain, rate, baseline, base_time, time_per_token : ndarray, (N,)
         The symbols :math:`A, b, D, t_0, c`, where the curves saturate and the service is affine.
+    variation : ndarray, (N,)
+        The symbol :math:`v`, where lengths vary at one budget.
     answer_tokens, prompt_time, prompt_tokens : ndarray, (N,)
         In place of the two times where a :class:`~thinkqueue.Batching` server generates tokens.
     arrival_rate, accuracy_weight : float
@@ -120,6 +125,7 @@ class Workload:
     baseline = _Part("curves", Saturating, "saturating curves")
     base_time = _Part("service", Affine, "affine service times")
     time_per_token = _Part("service", Affine, "affine service times")
+    variation = _Part("service", Varying, "service times that vary")
     answer_tokens = _Part("service", Generated, "answers of a batching server")
     prompt_time = _Part("service", Generated, "answers of a batching server")
     prompt_tokens = _Part("service", Generated, "answers of a batching server")
@@ -162,6 +168,7 @@ class Workload:
         accuracy: Curve | Sequence[Curve] | None = None,
         base_time: ArrayLike | None = None,
         time_per_token: ArrayLike | None = None,
+        variation: ArrayLike | None = None,
         service: Service | None = None,
         answer_tokens: ArrayLike | None = None,
         prompt_time: ArrayLike | None = None,
@@ -185,6 +192,9 @@ class Workload:
             Instead of those: a curve with arrays for fields, or one curve a type.
         base_time, time_per_token : array_like, optional
             :math:`t_{0,k}` in s and :math:`c_k` in s/token.
+        variation : array_like, optional
+            :math:`v_k`, the coefficient of variation of the thinking length at one budget: the
+            service is then :class:`~thinkqueue.Varying`. 0 where not given.
         service : Service, optional
             Instead of those: any service times.
         answer_tokens, prompt_time, prompt_tokens : array_like, optional
@@ -211,7 +221,7 @@ class Workload:
         columns["weight"] = 1.0 if weight is None else weight
         parts = (
             *zip(CURVE, (gain, rate, baseline)),
-            *zip(SERVICE, (base_time, time_per_token)),
+            *zip(VARYING, (base_time, time_per_token, variation)),
             *zip(GENERATED, (answer_tokens, prompt_time, prompt_tokens)),
         )
         self._fill(
@@ -231,9 +241,10 @@ class Workload:
 
         The file has ``arrival_rate`` and ``accuracy_weight`` at its top and one ``[[task]]`` table
         a type with ``name``, ``share``, ``gain``, ``rate``, ``baseline``, ``base_time``,
-        ``time_per_token`` and, if wanted, ``max_tokens`` and ``weight``. A curve of another kind is
-        a table ``accuracy`` with its ``kind`` and its parameters, in place of the three numbers. A
-        table ``[server]`` with a ``kind`` says what serves them; first come, first served without.
+        ``time_per_token`` and, if wanted, ``variation``, ``max_tokens`` and ``weight``. A curve of
+        another kind is a table ``accuracy`` with its ``kind`` and its parameters, in place of the
+        three numbers. A table ``[server]`` with a ``kind`` says what serves them; first come, first
+        served without.
         For ``kind = "batching"`` a type has ``answer_tokens`` and, if wanted, ``prompt_time`` and
         ``prompt_tokens`` in place of the two times.
 
@@ -301,7 +312,8 @@ class Workload:
             If a name is unknown or a value is out of its range.
         """
         current = self._columns()
-        known = [*FIELDS, *GENERATED, "accuracy", "service", *SCALARS, "server", "names"]
+        parts = (*FIELDS, "variation", *GENERATED, "accuracy", "service")
+        known = [*parts, *SCALARS, "server", "names"]
         for name in changes:
             if name not in known:
                 raise WorkloadError(
@@ -309,7 +321,8 @@ class Workload:
                     parameter=name,
                     value=changes[name],
                 )
-        rivals = (("accuracy",), CURVE), (("service", *GENERATED), SERVICE), (SERVICE, GENERATED)
+        times = ("service",), VARYING, GENERATED
+        rivals = [(("accuracy",), CURVE), *permutations(times, 2)]
         for new, old in rivals:
             if not changes.keys().isdisjoint(new):
                 current = {key: value for key, value in current.items() if key not in old}
@@ -324,6 +337,8 @@ class Workload:
             columns["accuracy"] = self.curves
         if isinstance(self.service, Affine):
             columns |= {field: getattr(self.service, field) for field in SERVICE}
+        elif isinstance(self.service, Varying):
+            columns |= {field: getattr(self.service, field) for field in VARYING}
         elif isinstance(self.service, Generated):
             columns |= {field: getattr(self.service, field) for field in GENERATED}
         else:
@@ -349,7 +364,12 @@ class Workload:
     @property
     def tasks(self) -> tuple[TaskType, ...]:
         """The types as objects, made anew at each call."""
-        parts = GENERATED if isinstance(self.service, Generated) else SERVICE
+        source: Any = self
+        parts: tuple[str, ...] = SERVICE
+        if isinstance(self.service, Generated):
+            parts = GENERATED
+        elif isinstance(self.service, Varying):
+            source, parts = self.service, VARYING
         return tuple(
             TaskType(
                 name,
@@ -357,7 +377,7 @@ class Workload:
                 accuracy=self.curves.pick(k),
                 max_tokens=float(self.max_tokens[k]),
                 weight=float(self.weight[k]),
-                **{part: float(getattr(self, part)[k]) for part in parts},
+                **{part: float(getattr(source, part)[k]) for part in parts},
             )
             for k, name in enumerate(self.names)
         )
@@ -419,7 +439,7 @@ class Workload:
         if not columns.keys().isdisjoint(GENERATED):
             times = GENERATED
             columns = {"prompt_time": 0.0, "prompt_tokens": 0.0, **columns}
-            if both := [name for name in SERVICE if name in columns]:
+            if both := [name for name in VARYING if name in columns]:
                 raise WorkloadError(
                     f"{both[0]} is a service time, answer_tokens is what a batching server is "
                     "asked for; give one or the other.",
@@ -483,7 +503,16 @@ class Workload:
             _check_curves(accuracy, self.max_tokens, self.name)
         put(self, "curves", accuracy)
         kind = Affine if times is SERVICE else Generated
-        put(self, "service", service or kind(*(arrays[name] for name in times)))
+        service = service or kind(*(arrays[name] for name in times))
+        if np.any(arrays.get("variation", 0.0)):
+            if not isinstance(service, Affine):
+                raise WorkloadError(
+                    "variation goes with base_time and time_per_token; a service of its own says "
+                    "itself how it varies.",
+                    parameter="variation",
+                )
+            service = Varying(service.base_time, service.time_per_token, arrays["variation"])
+        put(self, "service", service)
         put(self, "server", Fifo() if server is None else server)
         _check_match(self.service, self.server)
         if isinstance(server, NonPreemptivePriority):
@@ -492,8 +521,8 @@ class Workload:
 
 def _given(types: Sequence[TaskType]) -> dict[str, Any]:
     """Return what the types say of their service: what none of them gives is left out."""
-    rows = {name: [getattr(t, name) for t in types] for name in (*SERVICE, *GENERATED)}
-    for name in GENERATED[1:]:
+    rows = {name: [getattr(t, name) for t in types] for name in (*VARYING, *GENERATED)}
+    for name in ("variation", *GENERATED[1:]):
         if any(value is not None for value in rows[name]):
             rows[name] = [value if value is not None else 0.0 for value in rows[name]]
     return {name: row for name, row in rows.items() if any(value is not None for value in row)}
@@ -501,7 +530,7 @@ def _given(types: Sequence[TaskType]) -> dict[str, Any]:
 
 def _check_match(service: Service, server: object) -> None:
     """Refuse seconds where the server is asked for tokens, and tokens where for seconds."""
-    if isinstance(server, Batching) and isinstance(service, Affine):
+    if isinstance(server, Batching) and isinstance(service, Affine | Varying):
         raise WorkloadError(
             f"{server!r} generates tokens: give answer_tokens, and prompt_time where prompts take "
             "time, in place of base_time and time_per_token.",
