@@ -17,7 +17,7 @@ from bs4 import BeautifulSoup, Tag
 from thinkqueue.book.building import alone, built_aside
 from thinkqueue.book.layout import Book, BookError
 
-#: Not printed: 160 pages of generated text.
+#: Not printed, with all that hangs on it: 160 pages of generated text.
 LEFT_OUT = ("library-reference",)
 
 _PAPER = """\
@@ -118,13 +118,18 @@ def _chapters(soup: BeautifulSoup) -> list[Tag]:
     first = _one(soup, "article.bd-article > section")
     found = [first]
     for wrapper in first.select("div.toctree-wrapper"):
+        if wrapper.decomposed:
+            continue
         for chapter in wrapper.find_all("section", recursive=False):
+            if chapter["id"] in LEFT_OUT:
+                chapter.decompose()  # with the pages that hang on it
+                continue
             for level in range(2, 7):  # they stand a level below the first
                 for heading in chapter.find_all(f"h{level}"):
                     heading.name = f"h{level - 1}"
             found.append(chapter.extract())
         wrapper.decompose()
-    return [chapter for chapter in found if chapter["id"] not in LEFT_OUT]
+    return found
 
 
 def _open_folds(soup: BeautifulSoup) -> None:
