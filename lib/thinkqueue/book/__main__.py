@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from thinkqueue.book.browser import browser
-from thinkqueue.book.building import build, print_pdf, renew_picture, renew_reference
+from thinkqueue.book.building import build, renew_picture, renew_reference
 from thinkqueue.book.execution import CellError
 from thinkqueue.book.layout import Book, BookError
+from thinkqueue.book.printing import print_pdf
 from thinkqueue.book.publishing import pages_address
 from thinkqueue.errors import needing, sentence
 

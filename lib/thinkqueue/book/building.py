@@ -50,7 +50,7 @@ def build(book: Book, console: Console) -> Path:
         If a chapter states a value that the reference does not accept, or a page has a fault. The
         book that was there stays as it was.
     """
-    with _alone(book):
+    with alone(book):
         current = fingerprint.pages(book)
         mark = book.html / WHOLE
         if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
@@ -79,42 +79,9 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
     CellError
         If a cell fails.
     """
-    with _alone(book), _progress(console) as progress:
+    with alone(book), _progress(console) as progress:
         task = progress.add_task("chapters", total=None)
         return reference.renew(book, _stated_values(book, progress, task))
-
-
-def print_pdf(book: Book, browser: str) -> Path:
-    """Print the whole book, which is built already, into one PDF.
-
-    Parameters
-    ----------
-    book
-        The book.
-    browser
-        The path of a Chromium.
-
-    Raises
-    ------
-    BookError
-        If it prints nothing; a PDF that was there stays as it was.
-    """
-    target = book.build / "thinking-while-others-wait.pdf"
-    with _alone(book), _built_aside(book, "singlehtml") as built:
-        # its links start from the top folder
-        page, printed = built / "printed.html", built / "printed.pdf"
-        (built / f"{book.pages[0]}.html").rename(page)
-        # fmt: off
-        command = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
-            "--virtual-time-budget=60000", f"--print-to-pdf={printed}", page.as_uri(),
-        ]
-        # fmt: on
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not printed.is_file():
-            raise BookError(done.stderr.strip() or "Chromium printed nothing")
-        printed.replace(target)
-    return target
 
 
 def renew_picture(book: Book) -> Path:
@@ -172,13 +139,13 @@ def _hold_to_reference(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -
 
 
 def _build_pages(book: Book, current: str) -> None:
-    with _built_aside(book, "html") as built:
+    with built_aside(book, "html") as built:
         (built / WHOLE).write_text(current, encoding="utf-8")
         _replace(book.html, built)
 
 
 @contextlib.contextmanager
-def _built_aside(book: Book, builder: str) -> Iterator[Path]:
+def built_aside(book: Book, builder: str) -> Iterator[Path]:
     """Build pages without faults in a place that is gone afterwards."""
     stage = book.build / "stage"
     shutil.rmtree(stage, ignore_errors=True)
@@ -216,7 +183,7 @@ def _replace(old: Path, new: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(book: Book) -> Iterator[None]:
+def alone(book: Book) -> Iterator[None]:
     """Let two builds of one book follow each other."""
     book.build.mkdir(exist_ok=True)
     with open(book.build / ".lock", "w", encoding="utf-8") as lock:

@@ -3,20 +3,58 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import pkgutil
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
 import thinkqueue
 from thinkqueue.book.layout import Book
 
+#: The page of the modules that lie beside the packages.
+CORE = "core"
 
-def module_sections() -> str:
-    """Return a section for each public module; its text and names come from its docstrings."""
-    return "\n".join(
-        f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
-        for name, options in _public_modules()
+
+def module_index() -> str:
+    """Return a table of every public module: its page and its first sentence."""
+    rows = "\n".join(
+        f"| [`{name}`](#module-{name}) | {_first_sentence(name)} |" for name, _ in _public_modules()
     )
+    return f"| module | what it is for |\n|:--|:--|\n{rows}\n"
+
+
+def module_pages() -> list[str]:
+    """Return the names of the pages that :func:`module_sections` can write."""
+    return sorted({_page_of(name) for name, _ in _public_modules()})
+
+
+def module_sections(page: str) -> str:
+    """Return a section for each public module of a page; its text comes from its docstrings.
+
+    Parameters
+    ----------
+    page
+        The name of a package in ``thinkqueue``, or ``core`` for the modules beside them.
+    """
+    return "\n".join(
+        f"(module-{name})=\n## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
+        for name, options in _public_modules()
+        if _page_of(name) == page
+    )
+
+
+def _page_of(module: str) -> str:
+    parts = module.split(".")
+    spec = importlib.util.find_spec(".".join(parts[:2]))
+    assert spec is not None
+    return parts[1] if spec.submodule_search_locations else CORE
+
+
+def _first_sentence(module: str) -> str:
+    text = importlib.import_module(module).__doc__ or ""
+    line = " ".join(text.split("\n\n")[0].split())
+    return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", line).replace("|", "\\|")
 
 
 def _public_modules() -> Iterator[tuple[str, str]]:

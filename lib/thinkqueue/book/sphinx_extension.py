@@ -2,7 +2,8 @@
 
 * Outputs in the cache are dropped when the library, the data or the lock changed, and the pages
   are read anew.
-* MathJax comes out of an installed package, so that pages ask nothing of another host.
+* MathJax comes out of an installed package, so that pages ask nothing of another host; what of
+  the theme no page needs is taken away.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
 * The first page has its explorer, and the code of a page can stand in one fold.
@@ -32,14 +33,17 @@ from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
 from thinkqueue.book.layout import Book
-from thinkqueue.book.listings import data_sections, module_sections
+from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
 from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective
 from thinkqueue.book.publishing import theme_options
 
 _MATHJAX = "tex-svg-full.js"
 _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
+# the style sheet draws the same icons out of a font a tenth as heavy
+_ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
 _MODULES = "<!-- every public module -->"
+_PART = re.compile(r"<!-- the public modules of (\w+) -->")
 _FIELDS = "<!-- every field of the data -->"
 
 
@@ -131,7 +135,8 @@ def write_listings(app: Sphinx, page: str, source: list[str]) -> None:
         As Sphinx gives them.
     """
     if _MODULES in source[0]:
-        source[0] = source[0].replace(_MODULES, module_sections())
+        source[0] = source[0].replace(_MODULES, module_index())
+    source[0] = _PART.sub(lambda mark: module_sections(mark[1]), source[0])
     if _FIELDS in source[0]:
         source[0] = source[0].replace(_FIELDS, data_sections(Book(Path(app.srcdir))))
 
@@ -287,11 +292,13 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     target = Path(app.outdir, "_static", "mathjax", _MATHJAX)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(str(script), target)
-    for page in app.env.found_docs:
-        path = Path(app.outdir, f"{page}.html")
-        if path.is_file():  # a book on one page has but one
-            text = path.read_text(encoding="utf-8")
-            path.write_text(_SOURCE_LINK.sub(r"\1 download", text), encoding="utf-8")
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
+        path.write_text(text, encoding="utf-8")
+    for file in Path(app.outdir, "_static", "scripts").glob("*"):
+        if file.suffix == ".map" or file.name.startswith("fontawesome"):
+            file.unlink()
     content = manifest(Book(Path(app.srcdir)))
     content["run_seconds"] = dict(_run_times(app.env))
     text = json.dumps(content, indent=1) + "\n"
