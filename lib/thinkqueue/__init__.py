@@ -65,10 +65,12 @@ from thinkqueue.workload import (
 if TYPE_CHECKING:
     from thinkqueue.batching import (
         ClosedForm,
+        MemoryLimit,
         QueriesPresent,
         TypeTime,
         WaitingConvexity,
         mean_type_time,
+        memory_limit,
         queries_present,
         solve_globally,
         token_budget,
@@ -136,10 +138,12 @@ if TYPE_CHECKING:
 
 _LATER = {
     "ClosedForm": "thinkqueue.batching",
+    "MemoryLimit": "thinkqueue.batching",
     "QueriesPresent": "thinkqueue.batching",
     "TypeTime": "thinkqueue.batching",
     "WaitingConvexity": "thinkqueue.batching",
     "mean_type_time": "thinkqueue.batching",
+    "memory_limit": "thinkqueue.batching",
     "queries_present": "thinkqueue.batching",
     "solve_globally": "thinkqueue.batching",
     "token_budget": "thinkqueue.batching",
@@ -227,6 +231,7 @@ __all__ = [
     "Logistic",
     "MeanTarget",
     "MeasurementError",
+    "MemoryLimit",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -286,6 +291,7 @@ __all__ = [
     "mean_system_time",
     "mean_type_time",
     "mean_waiting_time",
+    "memory_limit",
     "negative_hessian",
     "objective",
     "price_feedback",
