@@ -64,11 +64,13 @@ from thinkqueue.workload import (
 
 if TYPE_CHECKING:
     from thinkqueue.batching import (
+        BranchingTime,
         ClosedForm,
         MemoryLimit,
         QueriesPresent,
         TypeTime,
         WaitingConvexity,
+        branching_time,
         mean_type_time,
         memory_limit,
         queries_present,
@@ -137,11 +139,13 @@ if TYPE_CHECKING:
     )
 
 _LATER = {
+    "BranchingTime": "thinkqueue.batching",
     "ClosedForm": "thinkqueue.batching",
     "MemoryLimit": "thinkqueue.batching",
     "QueriesPresent": "thinkqueue.batching",
     "TypeTime": "thinkqueue.batching",
     "WaitingConvexity": "thinkqueue.batching",
+    "branching_time": "thinkqueue.batching",
     "mean_type_time": "thinkqueue.batching",
     "memory_limit": "thinkqueue.batching",
     "queries_present": "thinkqueue.batching",
@@ -207,6 +211,7 @@ _LATER = {
 
 __all__ = [
     "Batching",
+    "BranchingTime",
     "Calibration",
     "CalibrationError",
     "CapacityLaw",
@@ -270,6 +275,7 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "accuracy",
+    "branching_time",
     "budget_range",
     "calibrate",
     "capacity_law",
