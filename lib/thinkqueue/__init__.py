@@ -70,11 +70,15 @@ from thinkqueue.workload import (
 
 if TYPE_CHECKING:
     from thinkqueue.batching import (
+        BranchingTime,
         ClosedForm,
+        MemoryLimit,
         QueriesPresent,
         TypeTime,
         WaitingConvexity,
+        branching_time,
         mean_type_time,
+        memory_limit,
         queries_present,
         solve_globally,
         token_budget,
@@ -153,11 +157,15 @@ if TYPE_CHECKING:
     )
 
 _LATER = {
+    "BranchingTime": "thinkqueue.batching",
     "ClosedForm": "thinkqueue.batching",
+    "MemoryLimit": "thinkqueue.batching",
     "QueriesPresent": "thinkqueue.batching",
     "TypeTime": "thinkqueue.batching",
     "WaitingConvexity": "thinkqueue.batching",
+    "branching_time": "thinkqueue.batching",
     "mean_type_time": "thinkqueue.batching",
+    "memory_limit": "thinkqueue.batching",
     "queries_present": "thinkqueue.batching",
     "solve_globally": "thinkqueue.batching",
     "token_budget": "thinkqueue.batching",
@@ -232,6 +240,7 @@ _LATER = {
 __all__ = [
     "BatchStoppingRule",
     "Batching",
+    "BranchingTime",
     "Calibration",
     "CalibrationError",
     "CapacityLaw",
@@ -261,6 +270,7 @@ __all__ = [
     "Lognormal",
     "MeanTarget",
     "MeasurementError",
+    "MemoryLimit",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -304,6 +314,7 @@ __all__ = [
     "WorkloadError",
     "accuracy",
     "batch_stopping_rule",
+    "branching_time",
     "budget_range",
     "calibrate",
     "capacity_law",
@@ -327,6 +338,7 @@ __all__ = [
     "mean_system_time",
     "mean_type_time",
     "mean_waiting_time",
+    "memory_limit",
     "negative_hessian",
     "objective",
     "optimal_control",

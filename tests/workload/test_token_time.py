@@ -64,7 +64,6 @@ def test_a_rate_that_bends_upwards_or_falls_is_refused_unless_asked_for():
         (lambda: Batching(3), "token_time is 3"),
         (lambda: Batching(LINE, 0), "max_batch must be a whole number"),
         (lambda: Batching(LINE, overflow="drop"), "overflow is 'drop'"),
-        (lambda: Batching(TokenTime(1, 1, 1), 4), "no formula is known for a cap"),
     ],
 )
 def test_what_is_no_step_or_no_server_is_refused_in_a_sentence(make, says):
@@ -103,14 +102,14 @@ def test_seconds_and_tokens_are_not_taken_for_each_other():
         _ = alone.answer_tokens
     with pytest.raises(WorkloadError, match="No formula is known for prompts"):
         w.replace(server=SERVERS[2])
+    with pytest.raises(WorkloadError, match="no formula is known for a cap"):
+        w.replace(server=Batching(TokenTime(1, 1, 1), 4))
     with pytest.raises(WorkloadError, match="prompt_time of task type 'GSM8K' is -1"):
         w.replace(prompt_time=-1.0)
     nothing = np.zeros(5)
     for ask in (tq.service_time, tq.service_moments, tq.mean_waiting_time, tq.certify):
         with pytest.raises(WorkloadError, match="Batching"):
             ask(w, nothing)
-    with pytest.raises(WorkloadError, match="Batching"):
-        tq.simulate(w, nothing, jobs=100, seed=1)
 
 
 def test_a_file_says_what_it_lacks(tmp_path):

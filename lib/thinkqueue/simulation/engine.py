@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from thinkqueue.arrays import Array, Index
-from thinkqueue.simulation.batching import Batch
 from thinkqueue.simulation.by_rank import ByRank
 from thinkqueue.simulation.lindley import Lindley
 from thinkqueue.simulation.sharing import Sharing
 from thinkqueue.simulation.tally import Tally
-from thinkqueue.workload import Batching, Discipline, Fifo, ProcessorSharing
+from thinkqueue.workload import Discipline, Fifo, ProcessorSharing
 
 T = TypeVar("T", contravariant=True)
 
@@ -33,8 +32,7 @@ class Engine(Protocol[T]):
         gaps : ndarray, (n,)
             The time from each of them to the next, in s.
         work : ndarray, (n,)
-            What each asks of the server: its service time in s; at a batching server, its time
-            alone.
+            What each asks of the server: its service time in s; at a batching server, tokens.
         tally : Tally
             Told of every query and its waiting time (``record``), of the time that passes
             (``pass_time``), and after each gap whether the system is empty (``turn``).
@@ -57,19 +55,17 @@ class Engine(Protocol[T]):
         """
 
 
-def engine_for(server: Discipline | Batching, mean: Array) -> Engine[Tally]:
+def engine_for(server: Discipline, mean: Array) -> Engine[Tally]:
     """Return the engine of a server.
 
     Parameters
     ----------
-    server : Discipline or Batching
-        Who is served next, and by how many.
+    server : Discipline
+        Who is served next, and by how many. (For one that batches see ``batching.Batch``.)
     mean : ndarray, (N,)
         The mean service times in seconds, by which the shortest types are known.
     """
     match server:
-        case Batching():
-            return Batch(server)
         case ProcessorSharing():
             return Sharing(server.servers)
         case Fifo(servers=1):

@@ -47,9 +47,17 @@ def empty_heap() -> Heap:
     return Heap(reals[0], integers[0], reals[1], integers[1], reals[2], size)
 
 
-def with_room(heap: Heap) -> Heap:
-    """Return a heap that has room for one more query."""
-    if heap.size[0] < heap.key.size:
+def with_room(heap: Heap, count: int | None = None) -> Heap:
+    """Return a heap that has room for one more query.
+
+    Parameters
+    ----------
+    heap : Heap
+        The heap.
+    count : int, optional
+        More than how many there has to be room for, instead of those that it holds.
+    """
+    if (heap.size[0] if count is None else count) < heap.key.size:
         return heap
     larger = {
         name: np.concatenate([column, np.zeros_like(column)])

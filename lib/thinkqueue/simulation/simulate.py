@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, first
+from thinkqueue.arrays import Array, Index
+from thinkqueue.batching.memory import check_memory, held, time_taken
 from thinkqueue.checks import check_count, floats, one_number
-from thinkqueue.delay import refuse_unstable, service_moments, stable_state
+from thinkqueue.delay import refuse_unstable, service_moments
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.simulation.estimates import Estimate, Method, PerType
 from thinkqueue.simulation.work import Demand
@@ -24,12 +25,13 @@ from thinkqueue.workload import (
     Discipline,
     Generated,
     Service,
-    TokenTime,
     Workload,
     tokens_array,
 )
 
 if TYPE_CHECKING:
+    from thinkqueue.simulation.batching import Prompts
+    from thinkqueue.simulation.engine import Engine
     from thinkqueue.simulation.queries import Arrivals
     from thinkqueue.simulation.replication import Replication
     from thinkqueue.simulation.tally import Tally
@@ -76,6 +78,9 @@ class Simulation:
         Whether ``half_width`` was reached; also true where none was asked for.
     interrupted : bool
         Whether it was stopped from the keyboard: then this is what had been gathered.
+    found : ndarray or None
+        At a batching server, the part of the queries that found 0, 1, 2, … others there, (n,): of
+        Poisson arrivals, the law of the number present.
     """
 
     mean_system_time: Estimate
@@ -92,10 +97,11 @@ class Simulation:
     cycles: int
     seed: int
     replications: int
-    server: Discipline
+    server: Discipline | Batching
     seconds: float
     reached: bool
     interrupted: bool
+    found: Array | None = None
 
 
 def simulate(
@@ -104,9 +110,11 @@ def simulate(
     *,
     jobs: int,
     seed: int,
-    discipline: Discipline | None = None,
+    discipline: Discipline | Batching | None = None,
     servers: int | None = None,
     arrivals: Arrivals | None = None,
+    memory: float | None = None,
+    whole_steps: bool = False,
     replications: int = 1,
     executor: Executor | None = None,
     level: float = 0.95,
@@ -137,7 +145,8 @@ def simulate(
         Of a ``numpy.random.SeedSequence`` of which each replication gets its own child.
     discipline : Discipline, optional
         ``Fifo()``, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or ``ProcessorSharing()``,
-        instead of the workload's server. One seed sends the same queries through all of them.
+        instead of the workload's server; for a workload of tokens another ``Batching(...)``, also
+        one for which no formula is known. One seed sends the same queries through all of them.
     servers : int, optional
         How many servers share the stream, instead of the server's own number.
     arrivals : Trace or MarkovModulated, optional
@@ -145,6 +154,12 @@ def simulate(
         default. A trace is the same in every replication, and only the types differ; of a model
         each replication gets arrivals of its own. A replication starts with an empty system and
         ends when all have been served.
+    memory : float, optional
+        For how many tokens a batching server has room, prompts included. A query enters the batch
+        when all that it will have fits; the others wait, first come, first served.
+    whole_steps : bool, optional
+        Whether a batching server works in whole steps, so that a query that comes during one has to
+        wait for its end. By default tokens flow, as in the formulas.
     replications : int, optional
         How many independent runs are pooled.
     executor : concurrent.futures.Executor, optional
@@ -199,10 +214,12 @@ def simulate(
     if half_width is not None:
         half_width = one_number("half_width", half_width, least=0)
     check_levels(level, probabilities)
-    if isinstance(server, Batching) or isinstance(workload.service, Generated):
-        demand, places = _alone(workload, tokens, server)
+    if isinstance(server, Batching) or isinstance(workload.server, Batching):
+        demand, places, alone = _alone(workload, tokens, server, memory, whole_steps)
     else:
+        _only_batching(memory, whole_steps, server)
         demand, places = one_allocation(workload, tokens, server.servers), server.servers
+        alone = demand.mean
     deadline = _deadlines(deadlines, demand.tokens)
     chosen = _method(method, _crowd(server), replications, poisson=arrivals is None)
     from thinkqueue.simulation.measures import Measures
@@ -210,7 +227,17 @@ def simulate(
 
     began = time.perf_counter()
     asked = _Asked(server, arrivals, chosen, jobs)
-    runs = asked.runs(workload, demand, deadline, seed, replications)
+
+    def engine() -> Engine[Tally]:
+        from thinkqueue.simulation.batching import Batch
+        from thinkqueue.simulation.engine import engine_for
+
+        if isinstance(server, Batching):
+            room = np.inf if memory is None else memory
+            return Batch(_prompts(workload), server, room, whole_steps)
+        return engine_for(server, demand.mean)
+
+    runs = asked.runs(workload, demand, engine, deadline, seed, replications)
     goals = [jobs] if half_width is None else _doubled(FIRST_LOOK, jobs)
     reached = half_width is None
     interrupted = False
@@ -240,7 +267,7 @@ def simulate(
         mean_squared_waiting_time=found.mean_squared_waiting_time,
         quantiles=found.quantiles(probabilities),
         waiting_quantiles=found.waiting_quantiles(probabilities),
-        per_type=found.per_type(demand.mean),
+        per_type=found.per_type(alone),
         method=chosen,
         cross_check=check,
         queries=sum(run.served for run in runs),
@@ -251,6 +278,7 @@ def simulate(
         seconds=time.perf_counter() - began,
         reached=reached,
         interrupted=interrupted,
+        found=_found(runs) if isinstance(server, Batching) else None,
     )
 
 
@@ -258,7 +286,7 @@ def simulate(
 class _Asked:
     """What makes one replication another than one of the plain queue."""
 
-    server: Discipline
+    server: Discipline | Batching
     arrivals: Arrivals | None
     method: Method
     jobs: int
@@ -276,11 +304,16 @@ class _Asked:
         return "regenerative cycles" if self.method == "batch means" else "batch means"
 
     def runs(
-        self, workload: Workload, demand: Demand, deadline: Array, seed: int, replications: int
+        self,
+        workload: Workload,
+        demand: Demand,
+        engine: Callable[[], Engine[Tally]],
+        deadline: Array,
+        seed: int,
+        replications: int,
     ) -> list[Replication[Tally]]:
         """Return replications that have not begun."""
         from thinkqueue.simulation.alias import alias_table
-        from thinkqueue.simulation.engine import engine_for
         from thinkqueue.simulation.queries import queries_of
         from thinkqueue.simulation.replication import Cut, Replication
         from thinkqueue.simulation.tally import empty_tally
@@ -297,7 +330,7 @@ class _Asked:
                 queries_of(
                     table, workload.arrival_rate, self.arrivals, self.jobs, demand.work, child
                 ),
-                engine_for(self.server, demand.mean),
+                engine(),
                 cut,
                 empty_tally(deadline, cut.least, cut is Cut.BATCHES),
             )
@@ -307,7 +340,7 @@ class _Asked:
 
 def _check_kinds(discipline: object, arrivals: object) -> None:
     """Refuse what is no discipline and what are no arrivals."""
-    if discipline is not None and not isinstance(discipline, Discipline):
+    if discipline is not None and not isinstance(discipline, Discipline | Batching):
         raise WorkloadError(
             f"discipline is {discipline!r}; it must be a discipline such as Fifo().",
             parameter="discipline",
@@ -420,38 +453,88 @@ def _crowd(server: Discipline | Batching) -> int:
 
 
 def _alone(
-    workload: Workload, tokens: ArrayLike, server: Discipline | Batching
-) -> tuple[Demand, float]:
-    r"""Return what one allocation asks of the server, alone, and how many such make it full.
+    workload: Workload,
+    tokens: ArrayLike,
+    server: Discipline | Batching,
+    memory: float | None,
+    whole_steps: bool,
+) -> tuple[Demand, float, Array]:
+    r"""Return what one allocation asks of the server, how many such make it full, and times alone.
 
     Raises
     ------
     UnstableError
         If the server is asked for more than it can do.
     WorkloadError
-        If prompts take time or context costs, which is not simulated, or the server is not the
-        workload's own.
+        If the server does not batch, or the workload asks for seconds and not for tokens.
     """
-    time = server.token_time if isinstance(server, Batching) else None
-    if server != workload.server or time is None:
+    of_tokens = isinstance(workload.server, Batching)
+    if not (isinstance(server, Batching) and of_tokens):
         raise WorkloadError(
-            f"A workload of tokens is simulated on its own Batching(...) server, and not on "
-            f"{server!r}.",
+            "A workload of tokens is simulated on a Batching(...) server, and only such a workload "
+            f"is; this one has {workload.server!r}, and the server asked for is {server!r}.",
             parameter="discipline",
             value=server,
         )
-    context = isinstance(time, TokenTime) and time.per_context > 0
-    if context or np.any(getattr(workload.service, "prompt_time", 0.0)):
+    if whole_steps and not isinstance(workload.service, Generated):
         raise WorkloadError(
-            "Batching is simulated without prompts that take time and without a cost of context; "
-            "set prompt_time and per_context to 0.",
-            parameter="prompt_time",
+            "Whole steps are simulated for lengths that the type tells; those of "
+            f"{workload.service!r} are drawn.",
+            parameter="whole_steps",
+            value=whole_steps,
+        )
+    if whole_steps and server.max_batch is not None and server.overflow == "share":
+        raise WorkloadError(
+            f"max_batch is {server.max_batch} and those beyond it share its places, which is no "
+            'matter of whole steps; use overflow="wait", or let tokens flow.',
+            parameter="whole_steps",
+            value=whole_steps,
         )
     ell = tokens_array(workload, tokens, single=True)
-    load = 1 - first(stable_state(workload, ell).slack)
-    demand = Demand(_known(workload), ell, float(time.seconds_at(1.0)))
-    busy = workload.arrival_rate * float(workload.share @ demand.mean)
-    return demand, busy / load if load > 0 else np.inf
+    places = np.inf
+    if memory is not None:
+        places = held(workload, ell).places(check_memory(workload, ell, memory))
+    load = workload.arrival_rate * time_taken(workload, ell, server, places)
+    if load >= 1:
+        refuse_unstable(workload, load, "at these tokens")
+    time, of, prompts = server.token_time, workload.service.moments(ell), _prompts(workload)
+    x, square = (np.ceil(of.mean), np.ceil(of.mean) ** 2) if whole_steps else (of.mean, of.square)
+    behind = prompts.tokens * x + (square - whole_steps * x) / 2
+    alone = prompts.time + float(time.seconds_at(1.0)) * x
+    alone = np.ascontiguousarray(alone + getattr(time, "per_context", 0.0) * behind)
+    busy = workload.arrival_rate * float(workload.share @ alone)
+    return Demand(_known(workload), ell), busy / load if load > 0 else np.inf, alone
+
+
+def _prompts(workload: Workload) -> Prompts:
+    """Return the prompts of a workload of tokens."""
+    from thinkqueue.simulation.batching import Prompts
+
+    nothing: Array = np.zeros(len(workload))
+    return Prompts(
+        nothing + getattr(workload.service, "prompt_time", 0.0),
+        nothing + getattr(workload.service, "prompt_tokens", 0.0),
+    )
+
+
+def _only_batching(memory: float | None, whole_steps: bool, server: Discipline) -> None:
+    """Refuse what only a batching server has."""
+    if memory is not None or whole_steps:
+        name = "whole_steps" if memory is None else "memory"
+        raise WorkloadError(
+            f"{name} is for a Batching(...) server; this one is {server!r}.",
+            parameter=name,
+            value=whole_steps if memory is None else memory,
+        )
+
+
+def _found(runs: Sequence[Replication[Tally]]) -> Array:
+    """Return what part of all arrivals found so many queries there."""
+    counts: list[Index] = [run.engine.found for run in runs]  # type: ignore[attr-defined]
+    total: Array = np.zeros(max(count.size for count in counts))
+    for count in counts:
+        total[: count.size] += count
+    return np.asarray(total / max(float(total.sum()), 1.0))
 
 
 def one_allocation(workload: Workload, tokens: ArrayLike, servers: int = 1) -> Demand:

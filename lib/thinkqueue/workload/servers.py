@@ -174,14 +174,6 @@ class Batching:
             )
         if self.max_batch is not None:
             check_count("max_batch", self.max_batch)
-            if isinstance(time, TokenTime) and time.per_context:
-                raise WorkloadError(
-                    f"max_batch is {self.max_batch} and per_context {time.per_context:g}: no "
-                    "formula is known for a cap on the batch where time grows with the context. "
-                    "Leave out one of them.",
-                    parameter="max_batch",
-                    value=self.max_batch,
-                )
         if isinstance(time, TokenTimeTable) and not time.grows:
             last = time.queries[-1]
             if self.max_batch is None or self.max_batch > last:
@@ -201,8 +193,8 @@ class Batching:
         waits = self.max_batch is not None and self.overflow == "wait"
         return self.max_batch == 1 if waits else time.concave
 
-    def check_prompts(self, service: Any) -> None:
-        """Refuse prompts that take time where no formula is known for them.
+    def check_formula(self, service: Any) -> None:
+        """Refuse what no formula is known for, so that it can only be simulated.
 
         Parameters
         ----------
@@ -212,13 +204,24 @@ class Batching:
         Raises
         ------
         WorkloadError
-            If a prompt takes time and queries wait for a place.
+            If there is a cap and time grows with the context, or a prompt takes time and queries
+            wait for a place.
         """
+        time = self.token_time
+        if self.max_batch is not None and isinstance(time, TokenTime) and time.per_context:
+            raise WorkloadError(
+                f"max_batch is {self.max_batch} and per_context {time.per_context:g}: no formula "
+                "is known for a cap on the batch where time grows with the context. Leave out one "
+                "of them, and simulate this server with discipline=Batching(...).",
+                parameter="max_batch",
+                value=self.max_batch,
+            )
         waits = self.max_batch is not None and self.overflow == "wait"
         if waits and np.any(getattr(service, "prompt_time", 0.0)):
             raise WorkloadError(
                 'No formula is known for prompts that take time where queries wait (overflow="wait"'
-                '); use overflow="share", or count the prompt as answer_tokens.',
+                '); use overflow="share", or count the prompt as answer_tokens, and simulate this '
+                "server with discipline=Batching(...).",
                 parameter="prompt_time",
             )
 

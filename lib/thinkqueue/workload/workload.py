@@ -546,7 +546,7 @@ def _check_match(service: Service, server: object) -> None:
             value=server,
         )
     if isinstance(server, Batching):
-        server.check_prompts(service)
+        server.check_formula(service)
 
 
 def _curves(curves: Sequence[Curve], names: Sequence[Any] | None) -> Curve:
