@@ -71,7 +71,6 @@ if TYPE_CHECKING:
         WaitingConvexity,
         mean_type_time,
         queries_present,
-        solve_globally,
         token_budget,
         type_time,
         waiting_convexity,
@@ -87,6 +86,7 @@ if TYPE_CHECKING:
         read_measurements,
     )
     from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
@@ -142,7 +142,6 @@ _LATER = {
     "WaitingConvexity": "thinkqueue.batching",
     "mean_type_time": "thinkqueue.batching",
     "queries_present": "thinkqueue.batching",
-    "solve_globally": "thinkqueue.batching",
     "token_budget": "thinkqueue.batching",
     "type_time": "thinkqueue.batching",
     "waiting_convexity": "thinkqueue.batching",
@@ -156,6 +155,9 @@ _LATER = {
     "read_measurements": "thinkqueue.calibration",
     "line_search_factor": "thinkqueue.damping",
     "price_feedback": "thinkqueue.damping",
+    "envelope_bound": "thinkqueue.global_search",
+    "fixed_load_bound": "thinkqueue.global_search",
+    "solve_globally": "thinkqueue.global_search",
     "CapacityLaw": "thinkqueue.laws",
     "capacity_law": "thinkqueue.laws",
     "light_traffic_tokens": "thinkqueue.laws",
@@ -274,7 +276,9 @@ __all__ = [
     "contraction_modulus",
     "curvature_bound",
     "enclose_waiting_time_tail",
+    "envelope_bound",
     "fit_token_time",
+    "fixed_load_bound",
     "fixed_point_map",
     "fixed_point_regimes",
     "gradient",
