@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
     from thinkqueue.regret import RegretBound, regret_bound
+    from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
         Difference,
         Estimate,
@@ -168,6 +169,7 @@ _LATER = {
     "prove_concavity": "thinkqueue.proofs.concavity",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
+    "seen_classes": "thinkqueue.seen",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
     "Estimates": "thinkqueue.simulation",
@@ -304,6 +306,7 @@ __all__ = [
     "relative_modulus",
     "round_tokens",
     "rounding_loss_bound",
+    "seen_classes",
     "sensitivity",
     "service_moments",
     "service_time",
