@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from thinkqueue.damping import line_search_factor, price_feedback
     from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
+    from thinkqueue.misjudged import Misjudged, misjudged
+    from thinkqueue.mixes import RobustSolution, WorstMix, robust_budgets, worst_mix
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
@@ -169,6 +171,12 @@ _LATER = {
     "prove_concavity": "thinkqueue.proofs.concavity",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
+    "Misjudged": "thinkqueue.misjudged",
+    "misjudged": "thinkqueue.misjudged",
+    "RobustSolution": "thinkqueue.mixes",
+    "WorstMix": "thinkqueue.mixes",
+    "robust_budgets": "thinkqueue.mixes",
+    "worst_mix": "thinkqueue.mixes",
     "seen_classes": "thinkqueue.seen",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
@@ -232,6 +240,7 @@ __all__ = [
     "Logistic",
     "MeanTarget",
     "MeasurementError",
+    "Misjudged",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -244,6 +253,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "RobustSolution",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -270,6 +280,7 @@ __all__ = [
     "WaitingTime",
     "Workload",
     "WorkloadError",
+    "WorstMix",
     "accuracy",
     "budget_range",
     "calibrate",
@@ -294,6 +305,7 @@ __all__ = [
     "mean_system_time",
     "mean_type_time",
     "mean_waiting_time",
+    "misjudged",
     "negative_hessian",
     "objective",
     "price_feedback",
@@ -304,6 +316,7 @@ __all__ = [
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "robust_budgets",
     "round_tokens",
     "rounding_loss_bound",
     "seen_classes",
@@ -330,6 +343,7 @@ __all__ = [
     "waiting_time_distribution",
     "waiting_time_tail",
     "waiting_time_tail_price",
+    "worst_mix",
 ]
 
 
