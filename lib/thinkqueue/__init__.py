@@ -80,7 +80,6 @@ if TYPE_CHECKING:
         mean_type_time,
         memory_limit,
         queries_present,
-        solve_globally,
         token_budget,
         type_time,
         waiting_convexity,
@@ -108,11 +107,15 @@ if TYPE_CHECKING:
         table_value,
     )
     from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
+    from thinkqueue.misjudged import Misjudged, misjudged
+    from thinkqueue.mixes import RobustSolution, WorstMix, robust_budgets, worst_mix
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
     from thinkqueue.regret import RegretBound, regret_bound
+    from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
         Difference,
         Estimate,
@@ -167,7 +170,6 @@ _LATER = {
     "mean_type_time": "thinkqueue.batching",
     "memory_limit": "thinkqueue.batching",
     "queries_present": "thinkqueue.batching",
-    "solve_globally": "thinkqueue.batching",
     "token_budget": "thinkqueue.batching",
     "type_time": "thinkqueue.batching",
     "waiting_convexity": "thinkqueue.batching",
@@ -191,6 +193,9 @@ _LATER = {
     "table_value": "thinkqueue.control",
     "line_search_factor": "thinkqueue.damping",
     "price_feedback": "thinkqueue.damping",
+    "envelope_bound": "thinkqueue.global_search",
+    "fixed_load_bound": "thinkqueue.global_search",
+    "solve_globally": "thinkqueue.global_search",
     "CapacityLaw": "thinkqueue.laws",
     "capacity_law": "thinkqueue.laws",
     "light_traffic_tokens": "thinkqueue.laws",
@@ -201,6 +206,13 @@ _LATER = {
     "prove_concavity": "thinkqueue.proofs.concavity",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
+    "Misjudged": "thinkqueue.misjudged",
+    "misjudged": "thinkqueue.misjudged",
+    "RobustSolution": "thinkqueue.mixes",
+    "WorstMix": "thinkqueue.mixes",
+    "robust_budgets": "thinkqueue.mixes",
+    "worst_mix": "thinkqueue.mixes",
+    "seen_classes": "thinkqueue.seen",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
     "Estimates": "thinkqueue.simulation",
@@ -271,6 +283,7 @@ __all__ = [
     "MeanTarget",
     "MeasurementError",
     "MemoryLimit",
+    "Misjudged",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -284,6 +297,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "RobustSolution",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -312,6 +326,7 @@ __all__ = [
     "WaitingTime",
     "Workload",
     "WorkloadError",
+    "WorstMix",
     "accuracy",
     "batch_stopping_rule",
     "branching_time",
@@ -324,7 +339,9 @@ __all__ = [
     "control_gains",
     "curvature_bound",
     "enclose_waiting_time_tail",
+    "envelope_bound",
     "fit_token_time",
+    "fixed_load_bound",
     "fixed_point_map",
     "fixed_point_regimes",
     "gradient",
@@ -339,6 +356,7 @@ __all__ = [
     "mean_type_time",
     "mean_waiting_time",
     "memory_limit",
+    "misjudged",
     "negative_hessian",
     "objective",
     "optimal_control",
@@ -350,8 +368,10 @@ __all__ = [
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "robust_budgets",
     "round_tokens",
     "rounding_loss_bound",
+    "seen_classes",
     "sensitivity",
     "service_moments",
     "service_time",
@@ -377,6 +397,7 @@ __all__ = [
     "waiting_time_distribution",
     "waiting_time_tail",
     "waiting_time_tail_price",
+    "worst_mix",
 ]
 
 
