@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
+    from thinkqueue.readers import Evidence, Log, MissingError, read_log, read_logs
     from thinkqueue.regret import RegretBound, regret_bound
     from thinkqueue.simulation import (
         Difference,
@@ -163,6 +164,11 @@ _LATER = {
     "certify": "thinkqueue.proofs.certificate",
     "ConvexityProof": "thinkqueue.proofs.concavity",
     "prove_concavity": "thinkqueue.proofs.concavity",
+    "Evidence": "thinkqueue.readers",
+    "Log": "thinkqueue.readers",
+    "MissingError": "thinkqueue.readers",
+    "read_log": "thinkqueue.readers",
+    "read_logs": "thinkqueue.readers",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
     "Difference": "thinkqueue.simulation",
@@ -215,6 +221,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Estimates",
+    "Evidence",
     "Fifo",
     "FixedPoint",
     "Generated",
@@ -224,9 +231,11 @@ __all__ = [
     "IntegerSolution",
     "Interpolated",
     "Inversion",
+    "Log",
     "Logistic",
     "MeanTarget",
     "MeasurementError",
+    "MissingError",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -293,6 +302,8 @@ __all__ = [
     "prove_concavity",
     "queries_present",
     "queueing_price",
+    "read_log",
+    "read_logs",
     "read_measurements",
     "regret_bound",
     "relative_modulus",
