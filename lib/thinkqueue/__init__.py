@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         read_measurements,
     )
     from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.export import RequestParameters, request_parameters
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
@@ -156,6 +157,8 @@ _LATER = {
     "read_measurements": "thinkqueue.calibration",
     "line_search_factor": "thinkqueue.damping",
     "price_feedback": "thinkqueue.damping",
+    "RequestParameters": "thinkqueue.export",
+    "request_parameters": "thinkqueue.export",
     "CapacityLaw": "thinkqueue.laws",
     "capacity_law": "thinkqueue.laws",
     "light_traffic_tokens": "thinkqueue.laws",
@@ -248,6 +251,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "RequestParameters",
     "Saturating",
     "Sensitivity",
     "ShortestFirst",
@@ -307,6 +311,7 @@ __all__ = [
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "request_parameters",
     "round_tokens",
     "rounding_loss_bound",
     "sensitivity",
