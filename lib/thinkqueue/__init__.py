@@ -107,6 +107,7 @@ if TYPE_CHECKING:
         table_value,
     )
     from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.export import RequestParameters, request_parameters
     from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
     from thinkqueue.misjudged import Misjudged, misjudged
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
+    from thinkqueue.readers import Evidence, Log, MissingError, read_log, read_logs
     from thinkqueue.regret import RegretBound, regret_bound
     from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
@@ -196,6 +198,8 @@ _LATER = {
     "envelope_bound": "thinkqueue.global_search",
     "fixed_load_bound": "thinkqueue.global_search",
     "solve_globally": "thinkqueue.global_search",
+    "RequestParameters": "thinkqueue.export",
+    "request_parameters": "thinkqueue.export",
     "CapacityLaw": "thinkqueue.laws",
     "capacity_law": "thinkqueue.laws",
     "light_traffic_tokens": "thinkqueue.laws",
@@ -204,6 +208,11 @@ _LATER = {
     "certify": "thinkqueue.proofs.certificate",
     "ConvexityProof": "thinkqueue.proofs.concavity",
     "prove_concavity": "thinkqueue.proofs.concavity",
+    "Evidence": "thinkqueue.readers",
+    "Log": "thinkqueue.readers",
+    "MissingError": "thinkqueue.readers",
+    "read_log": "thinkqueue.readers",
+    "read_logs": "thinkqueue.readers",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
     "Misjudged": "thinkqueue.misjudged",
@@ -268,6 +277,7 @@ __all__ = [
     "Empirical",
     "Estimate",
     "Estimates",
+    "Evidence",
     "Exponential",
     "Fifo",
     "FixedPoint",
@@ -278,12 +288,14 @@ __all__ = [
     "IntegerSolution",
     "Interpolated",
     "Inversion",
+    "Log",
     "Logistic",
     "Lognormal",
     "MeanTarget",
     "MeasurementError",
     "MemoryLimit",
     "Misjudged",
+    "MissingError",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -297,6 +309,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "RequestParameters",
     "RobustSolution",
     "Saturating",
     "Sensitivity",
@@ -365,9 +378,12 @@ __all__ = [
     "prove_concavity",
     "queries_present",
     "queueing_price",
+    "read_log",
+    "read_logs",
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "request_parameters",
     "robust_budgets",
     "round_tokens",
     "rounding_loss_bound",
