@@ -63,10 +63,12 @@ class Record:
         check_count("seed", seed, least=0)
         from thinkqueue.simulation.alias import alias_table
         from thinkqueue.simulation.queries import queries_of
+        from thinkqueue.simulation.work import Certain
 
+        idle = Certain(np.zeros(len(workload)))  # a record holds no times: tables make them
         table = alias_table(np.ascontiguousarray(workload.share))
         child = np.random.SeedSequence(seed)
-        queries = queries_of(table, workload.arrival_rate, arrivals, jobs, child)
+        queries = queries_of(table, workload.arrival_rate, arrivals, jobs, lambda _: idle, child)
         kinds, gaps, left = [], [], jobs
         while left and (ahead := queries.ahead(left))[0].size:
             kinds.append(ahead[0].copy())
