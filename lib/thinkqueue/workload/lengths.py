@@ -19,7 +19,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
-from scipy.special import gammainc, log_ndtr, ndtr, ndtri
 
 from thinkqueue.arrays import Array, Index
 from thinkqueue.checks import LARGEST, floats
@@ -188,6 +187,8 @@ class Exponential(Lengths):
         cap : ndarray, (..., N)
             In tokens.
         """
+        from scipy.special import gammainc
+
         return np.asarray(2 * self.mean**2 * gammainc(2, cap / self.mean))
 
     @property
@@ -304,6 +305,8 @@ class Lognormal(Lengths):
         cap : ndarray, (..., N)
             In tokens.
         """
+        from scipy.special import ndtr
+
         return np.asarray(ndtr(-self._z(cap)))
 
     def mean_under(self, cap: Array) -> Array:
@@ -314,6 +317,8 @@ class Lognormal(Lengths):
         cap : ndarray, (..., N)
             In tokens.
         """
+        from scipy.special import ndtr
+
         z = self._z(cap)
         return np.asarray(self.mean * ndtr(z - self._spread) + cap * ndtr(-z))
 
@@ -325,12 +330,16 @@ class Lognormal(Lengths):
         cap : ndarray, (..., N)
             In tokens.
         """
+        from scipy.special import ndtr
+
         z, second = self._z(cap), self.mean**2 * (1 + self.variation**2)
         return np.asarray(second * ndtr(z - 2 * self._spread) + cap**2 * ndtr(-z))
 
     @property
     def longest(self) -> Array:
         """The cap that a query in 10⁹ exceeds, (N,)."""
+        from scipy.special import ndtri
+
         return np.asarray(np.exp(self._middle - self._spread * ndtri(RAREST)))
 
     def expect(self, value: Callable[[Array], Array], cap: Array) -> Array:
@@ -540,6 +549,8 @@ def _column(values: Array, like: Array) -> Array:
 
 def _log_mills(z: Array) -> Array:
     r"""Return :math:`\ln(\varphi(z)/\Phi(-z))`."""
+    from scipy.special import log_ndtr
+
     return np.asarray(-(z**2) / 2 - np.log(2 * np.pi) / 2 - log_ndtr(-z))
 
 
