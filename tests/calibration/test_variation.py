@@ -1,9 +1,11 @@
 """How much lengths vary at one budget, and the wait that is predicted right only if that counts."""
 
 import json
+import time
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import thinkqueue as tq
 from thinkqueue.calibration import VariationVerdict, calibrate, measure_variation, propagate
@@ -37,17 +39,36 @@ def calibration():
     return calibrate(log(400, seed=2), simulations=39)
 
 
-def test_the_estimate_is_a_ratio_of_unbiased_ones():
+def test_the_estimate_is_the_ratio_that_it_is_said_to_be():
     g = np.random.default_rng(1)
-    x = g.gamma(2.0, 100.0, (20_000, 4))
-    budget = np.repeat(np.arange(1.0, 21.0), 4)
-    found = measure_variation(budget, x[:20].ravel())
-    square = x.var(axis=1, ddof=1) / (x.mean(axis=1) ** 2 - x.var(axis=1, ddof=1) / 4)
-    assert found.value**2 == pytest.approx(square[:20].mean(), rel=1e-12)
-    assert found.by_budget[3.0] == pytest.approx(np.sqrt(square[2]), rel=1e-12)
+    x = g.gamma(2.0, 100.0, (20, 4))
+    found = measure_variation(np.repeat(np.arange(1.0, 21.0), 4), x.ravel())
+    a = (x / x.mean(axis=1, keepdims=True)).var(axis=1, ddof=1)
+    assert found.value**2 == pytest.approx((3 * a).sum() / (3 * (1 - a / 4)).sum(), rel=1e-12)
     assert found.queries == 80
-    # what it is the ratio of is right in the mean: the variance and the squared mean
-    assert (x.mean(axis=1) ** 2 - x.var(axis=1, ddof=1) / 4).mean() == pytest.approx(4e4, rel=0.02)
+    assert not found.by_budget  # four queries each
+    y = x[:10].ravel()
+    wide = measure_variation(np.ones(40), y)
+    assert wide.by_budget == {1.0: wide.value}
+    assert wide.value**2 == pytest.approx(y.var(ddof=1) / (y.mean() ** 2 - y.var(ddof=1) / 40))
+    # the jackknife, one length after the other
+    each = np.log([measure_variation(np.ones(39), np.delete(y, i)).value for i in range(40)])
+    error = np.sqrt(39 / 40 * np.sum((each - np.log(wide.value)) ** 2))
+    high = wide.value * np.exp(stats.t(39).ppf(0.975) * error)
+    assert wide.interval.high == pytest.approx(high, rel=1e-9)
+
+
+@pytest.mark.parametrize("v", [0.2, 0.7, 1.4])
+def test_pairs_of_gamma_lengths_tell_their_variation_without_bias(v):
+    g = np.random.default_rng(6)
+    budget = np.repeat(np.arange(100.0, 100_100.0), 2)
+    found = measure_variation(budget, budget * g.gamma(1 / v**2, v**2, budget.size), 0.999)
+    assert found.value == pytest.approx(v, rel=0.02)
+    assert found.interval.low < v < found.interval.high
+    # negative control: the plain ratio of variance and squared mean, group by group
+    x = (budget * g.gamma(1 / v**2, v**2, budget.size)).reshape(-1, 2)
+    plain = np.sqrt(np.mean(x.var(axis=1, ddof=1) / x.mean(axis=1) ** 2))
+    assert not found.interval.low < plain < found.interval.high
 
 
 @pytest.mark.parametrize(("v", "count"), [(0.3, 10), (0.8, 50), (1.5, 50)])
@@ -122,6 +143,25 @@ def test_too_few_queries_tell_nothing():
     # no two queries under one budget
     alone = measure_variation(np.arange(1.0, 200.0), g.exponential(size=199))
     assert not alone.known
+
+
+def test_a_million_rows_take_no_time_to_speak_of():
+    g = np.random.default_rng(5)
+    budget = g.integers(0, 500_000, 1_000_000).astype(float)
+    began = time.perf_counter()
+    found = measure_variation(budget, budget * g.gamma(4.0, 0.25, budget.size))
+    assert time.perf_counter() - began < 5
+    assert found.value == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "tokens", [np.zeros(60), np.full(60, 1e12), np.eye(60)[0], np.full(60, 7.3)]
+)
+def test_lengths_of_every_kind_give_a_number(tokens):
+    for budget in (np.ones(60), np.repeat(np.arange(30.0), 2), np.repeat([0.0, 5.0], 30)):
+        found = measure_variation(budget, tokens)
+        assert np.isfinite(found.value)
+        assert found.interval.low <= found.value <= found.interval.high
 
 
 def test_a_budget_that_cuts_lengths_is_seen():
