@@ -128,9 +128,46 @@ def test_what_does_not_go_together_is_refused():
     server = tq.Batching(tq.TokenTime(6e-3, 1e-4))
     with pytest.raises(tq.WorkloadError, match="answer_tokens"):
         VARYING.replace(server=server)
-    with pytest.raises(tq.WorkloadError, match="affine"):
-        tq.certify(VARYING, TOKENS)
     with pytest.raises(tq.WorkloadError, match="certain service times"):
         tq.waiting_time_tail(VARYING, TOKENS, 10.0)
     with pytest.raises(tq.WorkloadError, match="variation"):
         BOOK.replace(variation=[0.1, 0.2])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_optimum_is_enclosed_in_balls(seed):
+    g = np.random.default_rng(seed)
+    plain = BOOK.replace(arrival_rate=10 ** g.uniform(-3, -1))
+    w = plain.replace(variation=g.uniform(0.1, 3, 5))
+    found = tq.solve(w, gap=1e-14, throw=False)
+    sure = tq.certify(w, found.tokens)
+    assert sure.proven
+    assert sure.lower <= found.objective + 1e-9 <= sure.upper + 2e-9
+    assert sure.gap < 1e-8
+    np.testing.assert_allclose(sure.tokens_lower, found.tokens, atol=1e-3)
+    np.testing.assert_allclose(sure.tokens_upper, found.tokens, atol=1e-3)
+    for part in (0.3, 0.9, 1.1):
+        other = np.minimum(part * found.tokens, w.max_tokens)
+        if tq.utilization(w, other) < 1:
+            assert tq.objective(w, other) <= sure.upper
+            # away from the optimum the bound holds too, and says how far it is
+            assert tq.certify(w, other).upper >= found.objective - 1e-9
+    # negative control: the budgets of certain lengths are not the optimum
+    assert tq.certify(w, tq.solve(plain).tokens).gap > 1e-6
+
+
+def test_the_slopes_behind_the_enclosure_are_those_of_the_moments():
+    flint = pytest.importorskip("flint")
+    from thinkqueue.proofs.certificate import _Types
+
+    with flint.ctx.workprec(200):
+        types, near = _Types(VARYING, flint), TOKENS.tolist()
+        mu, pressure, h = flint.arb(1.1), flint.arb(0.03), flint.arb(2) ** -60
+        at = types.respond(mu, pressure, near)
+        for column, (by_mu, by_pressure) in enumerate([(h, 0 * h), (0 * h, h)]):
+            up = types.respond(mu + by_mu, pressure + by_pressure, near)
+            down = types.respond(mu - by_mu, pressure - by_pressure, near)
+            for row in range(2):
+                slope = (up.value[row, 0] - down.value[row, 0]) / (2 * h)
+                expected = float(at.slopes[row, column].mid())
+                assert float(slope.mid()) == pytest.approx(expected, rel=1e-6)

@@ -21,7 +21,8 @@ budget is the root of a decreasing function of one variable, cut at 0 and at its
 
 The moments of these budgets are :math:`\Phi(z)`, and :math:`\ell` is the optimum exactly where
 :math:`z = \Phi(z)`. So the optimum of a million types is a zero of two equations, and Krawczyk's
-operator on a box of z proves that there is exactly one in it (our own reduction):
+operator on a box of z proves that there is exactly one in it (our own reduction; where lengths vary
+by :math:`v_k`, :math:`s_k(\ell)` in the price is :math:`t_{0,k} + (1 + v_k^2)\,c_k\ell`):
 
 .. math:: z_0 - Y(z_0 - \Phi(z_0)) + (I - Y(I - \Phi'(Z)))(Z - z_0) \subset \operatorname{int} Z .
 """
@@ -40,7 +41,7 @@ from thinkqueue.objective import saturating
 from thinkqueue.proofs import batching
 from thinkqueue.proofs.answers import Answers, Budgets
 from thinkqueue.proofs.balls import above, below, import_flint
-from thinkqueue.workload import Batching, Workload, tokens_array
+from thinkqueue.workload import Batching, Varying, Workload, tokens_array
 
 if TYPE_CHECKING:
     from flint import arb, arb_mat
@@ -113,8 +114,9 @@ def certify(workload: Workload, tokens: ArrayLike) -> Certificate:
     UnstableError
         If the load is not certainly below 1.
     WorkloadError
-        If the tokens are no allocation within the caps, the curves do not saturate, or the server
-        is neither ``Fifo()`` nor a :class:`~thinkqueue.Batching` whose mean time is convex.
+        If the tokens are no allocation within the caps, the curves do not saturate, service times
+        are neither affine nor :class:`~thinkqueue.Varying`, or the server is neither ``Fifo()`` nor
+        a :class:`~thinkqueue.Batching` whose mean time is convex.
     ThinkQueueError
         If python-flint is not installed.
 
@@ -195,17 +197,28 @@ class _Types(Answers):
 
     def __init__(self, workload: Workload, flint: Any) -> None:
         super().__init__(workload, flint)
+        self.spread: list[arb] = [self.arb(1)] * len(workload)
         if isinstance(workload.server, Batching):  # one by one, a token taking τ(1)
             step: arb = self.arb(batching.exact_seconds(workload.server, 1, flint)[0])
             self.base_time: list[arb] = [step * x for x in self.exact(workload.answer_tokens)]
             self.time_per_token: list[arb] = [step] * len(workload)
             return
-        self.base_time = self.exact(workload.base_time)
-        self.time_per_token = self.exact(workload.time_per_token)
+        times: Any = workload  # has the two times only where they are certain
+        if isinstance(workload.service, Varying):
+            times = workload.service
+            self.spread = [1 + v * v for v in self.exact(times.variation)]
+        self.base_time = self.exact(times.base_time)
+        self.time_per_token = self.exact(times.time_per_token)
+
+    def service(self, k: int, x: arb) -> tuple[arb, arb, arb]:
+        r"""Return :math:`s_k,\ \mathbb{E}[S_k^2]` and the slope of the latter over 2c."""
+        t0, thought, spread = self.base_time[k], self.time_per_token[k] * x, self.spread[k]
+        s = t0 + thought
+        return s, s * s + (spread - 1) * thought * thought, t0 + spread * thought
 
     def moments(self, tokens: list[arb]) -> tuple[arb, arb]:
-        s = [t0 + c * x for t0, c, x in zip(self.base_time, self.time_per_token, tokens)]
-        return self.mean(s), self.mean(x * x for x in s)
+        each = [self.service(k, x) for k, x in enumerate(tokens)]
+        return self.mean(s for s, _, _ in each), self.mean(square for _, square, _ in each)
 
     def prices(self, first: arb, second: arb) -> tuple[arb, arb, arb] | None:
         r"""Return :math:`y, \mu_1, \mu_2`, or None where y is not certainly positive."""
@@ -224,8 +237,8 @@ class _Types(Answers):
             self.refuse(self.arrival_rate * first)
         y, mu, pressure = found
         prices = [
-            c * (mu + pressure * (t0 + c * x))
-            for c, t0, x in zip(self.time_per_token, self.base_time, ell)
+            c * (mu + pressure * self.service(k, x)[2])
+            for k, (c, x) in enumerate(zip(self.time_per_token, ell))
         ]
         return self.value_and_gap(ell, first + self.arrival_rate * second / (2 * y), prices)
 
@@ -244,12 +257,12 @@ class _Types(Answers):
             tokens.append(x)
             where.append(place)
             share, c = self.share[k], self.time_per_token[k]
-            s = self.base_time[k] + c * x
+            s, square, r = self.service(k, x)
             first += share * s
-            second += share * s * s
-            if bend is not None:  # dΦ = π c (1, 2s)ᵀ dℓ and dℓ = −bend c (1, s) d(μ₁, μ₂)
+            second += share * square
+            if bend is not None:  # dΦ = π c (1, 2r)ᵀ dℓ and dℓ = −bend c (1, r) d(μ₁, μ₂)
                 by_price = -share * c * c * bend
-                slopes += by_price * self.matrix([[1, s], [2 * s, 2 * s * s]])
+                slopes += by_price * self.matrix([[1, r], [2 * r, 2 * r * r]])
         return _Moments(tokens, where, self.matrix([[first], [second]]), slopes)
 
     def _budget(
@@ -257,13 +270,13 @@ class _Types(Answers):
     ) -> tuple[arb, str, arb | None] | None:
         r"""Return the root :math:`\ell_k`, where it lies, and −1 over the slope at it."""
         ball, value, b = self.arb, self.value[k], self.rate[k]
-        c, t0, top = self.time_per_token[k], self.base_time[k], self.max_tokens[k]
+        c, top = self.time_per_token[k], self.max_tokens[k]
 
         def excess(x: arb) -> arb:
-            return value * (-b * x).exp() - c * (mu + pressure * (t0 + c * x))
+            return value * (-b * x).exp() - c * (mu + pressure * self.service(k, x)[2])
 
         def bend(x: arb) -> arb:
-            return b * value * (-b * x).exp() + c * c * pressure
+            return b * value * (-b * x).exp() + c * c * self.spread[k] * pressure
 
         at_zero = excess(ball(0))
         if at_zero < 0 or top.is_zero():
