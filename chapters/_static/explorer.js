@@ -1078,7 +1078,7 @@
     for (const [name, text] of Object.entries(given.presets)) presets[name] = parseToml(text);
     const opening = {
       preset: given.opening, mode: "1000",
-      workload: Object.assign({}, presets[given.opening], { arrival_rate: given.arrival_rate }),
+      workload: Object.assign({}, presets[given.opening], given.arrival_rate ? { arrival_rate: given.arrival_rate } : {}),
     };
     const still = window.matchMedia("(prefers-reduced-motion: reduce)");
     const phone = window.matchMedia("(max-width: 600px)");
