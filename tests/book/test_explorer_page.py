@@ -99,6 +99,7 @@ def test_it_opens_with_a_line_without_end_and_best_ends_it(visit: Open) -> None:
     assert number(page, "wait") == f"{best.mean_system_time:.1f} s"
     late = float(tq.system_time_quantile(busy_hour(), best.tokens, 0.95))
     assert number(page, "late") == f"{late:.0f} s"
+    assert "would lose 18.4 s" in page.locator(".xp-gap").inner_text()
     assert "No budgets whatever" in page.locator(".xp-gap").inner_text()
 
 
