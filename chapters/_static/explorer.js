@@ -374,6 +374,34 @@
     };
   }
 
+  /** The best budget that is the same for all, as far as caps allow: a grid, then finer ones. */
+  function bestAlike(w) {
+    const p = problemOf(w), at = (x) => p.cap.map((cap) => Math.min(x, cap));
+    const value = (x) => {
+      const tokens = at(x), state = stateOf(p, tokens);
+      return state.slack > 0 ? worthOf(p, tokens) - state.time : -Infinity;
+    };
+    const stable = (x) => stateOf(p, at(x)).slack > 0;
+    let most = Math.max(...p.cap), least = 0, best = 0;
+    // nobody gains beyond where the last curve is flat, and nothing is stable beyond load 1
+    most = Math.min(most, 50 / Math.min(...p.rate));
+    if (!stable(most)) {
+      for (let i = 0; i < 200 && most - least > 1e-9 * most; i++) {
+        const middle = least > most / 4 ? (least + most) / 2 : least > 0 ? Math.sqrt(least * most) : most / 16;
+        if (stable(middle)) least = middle; else most = middle;
+        if (most < 1e-12) break;
+      }
+    }
+    const better = (x) => { if (value(x) > value(best)) best = x; };
+    for (let i = 0; i <= 64; i++) better(most * Math.pow(10, -i / 8));
+    let step = best / 3;
+    for (let round = 0; round < 5; round++, step /= 24) {
+      const middle = best;
+      for (let i = -24; i <= 24; i++) better(clip(middle + i * step / 24, 0, most));
+    }
+    return { tokens: best, objective: value(best) };
+  }
+
   // -- percentiles ----------------------------------------------------------------------------
 
   /** (e^x - 1 - x) / x², without cancellation. */
@@ -900,7 +928,7 @@
   }
 
   const pure = {
-    WorkloadError, UnstableError, check, solve, measure, percentile, waitingTail, parseToml, toToml,
+    WorkloadError, UnstableError, check, solve, measure, bestAlike, percentile, waitingTail, parseToml, toToml,
     toRequests, SYSTEMS, served, toFragment, fromFragment, wrightOmega, gammaTail, fieldsOf, FIELDS,
     DEFAULTS, MOST_TYPES,
   };
@@ -1078,7 +1106,7 @@
     for (const [name, text] of Object.entries(given.presets)) presets[name] = parseToml(text);
     const opening = {
       preset: given.opening, mode: "1000",
-      workload: Object.assign({}, presets[given.opening], { arrival_rate: given.arrival_rate }),
+      workload: Object.assign({}, presets[given.opening], given.arrival_rate ? { arrival_rate: given.arrival_rate } : {}),
     };
     const still = window.matchMedia("(prefers-reduced-motion: reduce)");
     const phone = window.matchMedia("(max-width: 600px)");
@@ -1097,7 +1125,7 @@
     const numbers = {
       right: number("right", "right answers", "Of all queries, in the mean"),
       wait: number("wait", "mean wait", "From asking to the answer, in the mean"),
-      late: number("late", "95% wait less than", "The 95th percentile of the time from asking to the answer"),
+      late: number("late", "95% within", "The 95th percentile of the time from asking to the answer"),
       load: number("load", "load", "Seconds of work that come in a second"),
     };
     const gap = h("p", { class: "xp-gap" });
@@ -1128,14 +1156,14 @@
       release();
     });
 
-    function slider(name, label, least, most) {
+    function slider(name, label, least, most, title) {
       const input = h("input", { type: "range", id: id(name), min: least, max: most, step: 1, class: "xp-slider" });
       const output = h("output", { for: id(name), class: "xp-output" });
-      const box = h("div", { class: "xp-control" }, h("label", { for: id(name) }, label), output, input);
+      const box = h("div", { class: "xp-control" }, h("label", { for: id(name), title: title || null }, label), output, input);
       return { input, output, box };
     }
     const rate = slider("rate", "Arrivals", 0, 600);
-    const worth = slider("worth", "A point of accuracy is worth", 0, 400);
+    const worth = slider("worth", "A point of accuracy is worth", 0, 400, "Seconds of everybody’s waiting that one more right answer in a hundred is worth");
     const mix = slider("mix", "", 0, 100);
     const servers = ["fifo", "batching"].map((kind) => {
       const input = h("input", { type: "radio", name: id("server"), id: id(kind), value: kind });
@@ -1248,6 +1276,7 @@
         try {
           best = solve(w());
           late.best = percentile(w(), best.tokens, 0.95, work);
+          late.alike = bestAlike(w());
         } catch (error) {
           if (!(error instanceof UnstableError)) throw error;
           refusal = error;
@@ -1323,8 +1352,10 @@
       }
       if (guessing) return "Drag the bars to what you think best, then press “Show the best”.";
       if (state.mode === "best") {
-        return "No budgets whatever are better by more than " + seconds(sure(best)) + " a query: solved and certified in your browser just now" +
-          (w().server.kind === "batching" && late.now === late.now ? ". (Percentiles of a batching server are approximate, within about 1%.)" : ".");
+        const lost = best.objective - late.alike.objective;
+        return (lost >= 0.05 && w().tasks.length > 1 ? "One budget for all, " + count(late.alike.tokens) + " tokens, would lose " + seconds(lost) + " a query. " : "") +
+          "No budgets whatever gain more than " + seconds(sure(best)) + ": solved and certified in your browser just now." +
+          (w().server.kind === "batching" && late.now === late.now ? " (Percentiles of a batching server are approximate, within about 1%.)" : "");
       }
       if (!(now.utilization < 1)) {
         return "The server never catches up: work comes in " + loadText(now.utilization) + " times as fast as it can be done. The best budgets give " + percent(best.right) + " right answers after " + seconds(best.mean_system_time) + ".";
@@ -1561,8 +1592,8 @@
       present.slice(0, most).forEach((i, place) => {
         const key = first + i;
         shown.add(key);
-        const served = begun[i] <= t;
-        const [x, y] = batch ? place2(place, s) : served ? [phone.matches ? 18 : 24, phone.matches ? size.height / 2 : 18] : spot(place - (present.length > waiting ? 1 : 0), s);
+        const served = begun[i] <= t || (over && !batch && place === 0);
+        const [x, y] = batch ? place2(place, s) : served ? [phone.matches ? 18 : 24, phone.matches ? size.height / 2 : 18] : spot(place - (over || present.length > waiting ? 1 : 0), s);
         let dot = circles.get(key);
         if (!dot) {
           dot = { element: inked(svg("circle", { class: "xp-query" }), kind[i], n), x: ease < 1 ? size.width + 10 : x, y };
@@ -1585,7 +1616,7 @@
         }
       });
       for (const [key, dot] of circles) if (!shown.has(key)) { dot.element.remove(); circles.delete(key); }
-      ring.style.display = !batch && present.length > waiting ? "" : "none";
+      ring.style.display = !batch && (over || present.length > waiting) ? "" : "none";
       serverBox.style.display = batch ? "none" : "";
       const hidden = present.length - most;
       rest.textContent = over ? "… and no end" : hidden > 0 ? "… and " + count(hidden) + " more" : "";

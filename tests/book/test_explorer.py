@@ -170,6 +170,26 @@ def test_its_optimum_is_the_librarys(ask: Any) -> None:
     assert refused >= 10
 
 
+def test_its_best_budget_for_all_is_that_of_the_chapter(ask: Any) -> None:
+    file = DATA / "reference" / "00_thinking_while_others_wait.json"
+    stated = {name: one["value"] for name, one in json.loads(file.read_text()).items()}
+    calm = tq.Workload.from_toml(QWEN)
+    busy = calm.replace(arrival_rate=0.1)
+    for workload, found, tokens, lost in zip(
+        (calm, busy),
+        ask([["bestAlike", plain(w)] for w in (calm, busy)]),
+        (stated["story-same-tokens"], stated["story-busy-same"]),
+        (stated["story-same-loss"], stated["story-busy-lost"]),
+        strict=True,
+    ):
+        assert found["tokens"] == pytest.approx(tokens, rel=1e-3)
+        assert tq.solve(workload).objective - found["objective"] == pytest.approx(lost, rel=1e-5)
+    capped = calm.replace(max_tokens=[1e30, 10, 0.5, 0, 3e4])
+    many = np.minimum(np.geomspace(1e-2, 3500, 20_000)[:, None], capped.max_tokens)
+    (found,) = ask([["bestAlike", plain(capped)]])
+    assert found["objective"] >= tq.objective(capped, many).max() - 1e-6
+
+
 def test_its_percentile_is_the_librarys(ask: Any) -> None:
     g = np.random.default_rng(21)
     asked = [w for w in [*plain_workloads(25, 22), *hard_workloads(35, 23, 5)] if w.arrival_rate]

@@ -167,6 +167,11 @@ def test_download(suffix: str, start: str, book: Book, browser: Browser) -> None
         visit.context.close()
 
 
+def test_only_the_first_page_carries_the_explorer(book: Book) -> None:
+    pages = {p: (book.html / f"{p}.html").read_text(encoding="utf-8") for p in book.pages}
+    assert [page for page, text in pages.items() if "explorer.js" in text] == [book.pages[0]]
+
+
 def test_figures_follow_the_dark_mode(served: str, book: Book, browser: Browser) -> None:
     root = book.pages[0]
     visit = Visit(browser, f"{served}/{root}.html", DESK, "dark")

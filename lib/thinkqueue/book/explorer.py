@@ -7,11 +7,11 @@ page alone; they work from a disk too, where the files of a module would not loa
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -19,6 +19,30 @@ SCRIPT, STYLE = "explorer.js", "explorer.css"
 """In ``chapters/_static``."""
 
 _MARK = "thinkqueue_explorer"
+
+
+def explorer_place(
+    presets: Mapping[str, str], opening: str, arrival_rate: float | None = None
+) -> str:
+    """Return the element that the script turns into the explorer.
+
+    Parameters
+    ----------
+    presets
+        The texts of workload files, by name.
+    opening
+        Which of them it opens with.
+    arrival_rate
+        The arrival rate that it opens with, in 1/s, where that is not the file's.
+    """
+    data = {"presets": dict(presets), "opening": opening, "arrival_rate": arrival_rate}
+    # no text of a file can end the script that carries it
+    text = json.dumps(data).replace("<", "\\u003c")
+    return (
+        '<div id="explorer" class="explorer" role="region" '
+        'aria-label="Explorer: thinking tokens and who waits for them">'
+        f'<script type="application/json">{text}</script></div>'
+    )
 
 
 class ExplorerDirective(SphinxDirective):
@@ -30,10 +54,7 @@ class ExplorerDirective(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar[dict[str, Any]] = {
-        "arrival_rate": float,
-        "class": directives.class_option,
-    }
+    option_spec: ClassVar[dict[str, Any]] = {"arrival_rate": float}
 
     def run(self) -> list[nodes.Node]:
         """Put the place, the texts of all workload files, and the words for where it fails."""
@@ -42,20 +63,11 @@ class ExplorerDirective(SphinxDirective):
         for file in files:
             self.env.note_dependency(str(file))
         self.env.metadata[self.env.docname][_MARK] = "yes"
-        data = {
-            "presets": {file.stem: file.read_text(encoding="utf-8") for file in files},
-            "opening": self.arguments[0],
-            "arrival_rate": self.options["arrival_rate"],
-        }
-        if data["opening"] not in data["presets"]:
-            raise self.error(f"{folder} has no workload called {data['opening']!r}.")
-        # no text of a file can end the script that carries it
-        text = json.dumps(data).replace("<", "\\u003c")
-        place = (
-            '<div id="explorer" class="explorer" role="region" '
-            'aria-label="Explorer: thinking tokens and who waits for them">'
-            f'<script type="application/json">{text}</script></div>'
-        )
+        texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+        opening = self.arguments[0]
+        if opening not in texts:
+            raise self.error(f"{folder} has no workload called {opening!r}.")
+        place = explorer_place(texts, opening, self.options.get("arrival_rate"))
         fallback = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, fallback)
         return [

@@ -28,6 +28,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from thinkqueue.book import fingerprint
+from thinkqueue.book.accessible import accessible
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
@@ -278,7 +279,7 @@ def drop_unused_scripts(
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Add MathJax and the manifest to the finished pages, and let their downloads be downloads.
+    """Add MathJax and the manifest to the finished pages; let downloads be downloads; mend markup.
 
     Parameters
     ----------
@@ -295,6 +296,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
+        text = accessible(text)
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):
