@@ -103,6 +103,7 @@ def test_more_knowledge_of_the_queue_is_worth_no_less_than_its_work_alone():
     assert both.difference(alone.worth).high > 0
 
 
+@pytest.mark.slow
 def test_bursts_of_no_interest_and_bursts():
     # where both states are alike the stream is Poisson, and the ceiling is the optimum
     plain = MarkovModulated((1.0,), (1.0,), (0.01,), (0.01,))
@@ -131,6 +132,7 @@ def test_estimates_forget():
     assert rates[9::24].mean() == pytest.approx(0.005, rel=0.3)
 
 
+@pytest.mark.slow
 def test_who_reads_the_queue_survives_the_rush():
     day = rush_hour(WORKLOAD, quiet=0.005, busy=0.02, rush=0.1)
     found = {one.budgets: one for one in drift_outcomes(WORKLOAD, day, days=12, seed=3)}

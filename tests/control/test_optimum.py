@@ -44,7 +44,10 @@ def test_gains_on_the_main_workload_to_the_digits_known_before():
 
 
 @pytest.mark.parametrize("when", WHENS)
-@pytest.mark.parametrize("rate", [0.0021, 0.02, 0.1])
+@pytest.mark.parametrize(
+    "rate",
+    [0.0021, pytest.param(0.02, marks=pytest.mark.slow), pytest.param(0.1, marks=pytest.mark.slow)],
+)
 def test_policy_iteration_and_the_recursion_agree(when, rate):
     policy, other = tq.optimal_control(at(rate), when), descend(at(rate), when)
     assert policy.objective == pytest.approx(other.objective, rel=1e-13)
