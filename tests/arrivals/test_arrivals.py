@@ -203,3 +203,18 @@ def test_a_sample_begins_in_the_stationary_state():
     slow = MarkovModulated(high=(4.8,), low=(0.05,), up=(1e-7,), down=(4e-7,))
     high = sum(slow.sample(3, seed).mean() < 2.0 for seed in range(400))
     assert stats.binomtest(high, 400, 0.2).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("cv", [1.01, 2.0, 10.0])
+def test_independent_gaps_have_the_variation_asked_for(cv):
+    model = MarkovModulated.renewal(cv)
+    assert model.rate == pytest.approx(1)
+    assert model.cv == pytest.approx(cv)
+    # gaps are independent: over long windows the counts vary as one gap does
+    assert model.dispersion([1e9]) == pytest.approx(cv**2)
+    gaps = model.sample(200_000, 3)
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 0.01
+    assert gaps.mean() == pytest.approx(1, abs=5 * cv / np.sqrt(gaps.size))
+    for wrong in (1.0, 0.5, np.nan):
+        with pytest.raises(tq.WorkloadError, match="cv"):
+            MarkovModulated.renewal(wrong)

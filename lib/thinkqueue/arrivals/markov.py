@@ -23,6 +23,8 @@ from scipy.optimize import least_squares
 
 from thinkqueue.arrays import Array
 from thinkqueue.arrivals.statistics import ArrivalStatistics
+from thinkqueue.checks import LARGEST, one_number
+from thinkqueue.errors import WorkloadError
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,36 @@ class MarkovModulated:
     low: tuple[float, ...]
     up: tuple[float, ...]
     down: tuple[float, ...]
+
+    @classmethod
+    def renewal(cls, cv: float) -> MarkovModulated:
+        r"""Return arrivals whose gaps are independent and have the given variation.
+
+        One source that is silent in its low state sends gaps with a hyperexponential law (A.
+        Kuczura, 1973); of all such laws, that whose two parts add as much to the mean.
+
+        Parameters
+        ----------
+        cv : float
+            The coefficient of variation of the gaps, above 1.
+
+        Raises
+        ------
+        WorkloadError
+            If it is not.
+        """
+        square = one_number("cv", cv, least=1) ** 2
+        if not 1 < square <= LARGEST:
+            raise WorkloadError(
+                f"cv is {cv!r}; it must be above 1, the coefficient of variation of Poisson gaps.",
+                parameter="cv",
+                value=cv,
+            )
+        p = (1 + np.sqrt((square - 1) / (square + 1))) / 2
+        fast, slow = 2 * p, 2 * (1 - p)
+        high = p * fast + (1 - p) * slow
+        down = p * (1 - p) * (fast - slow) ** 2 / high
+        return cls((float(high),), (0.0,), (float(fast * slow / high),), (float(down),))
 
     @property
     def _sources(self) -> Array:
