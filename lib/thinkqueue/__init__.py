@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
+    from thinkqueue.readers import Evidence, Log, MissingError, read_log, read_logs
     from thinkqueue.regret import RegretBound, regret_bound
     from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
@@ -204,6 +205,11 @@ _LATER = {
     "certify": "thinkqueue.proofs.certificate",
     "ConvexityProof": "thinkqueue.proofs.concavity",
     "prove_concavity": "thinkqueue.proofs.concavity",
+    "Evidence": "thinkqueue.readers",
+    "Log": "thinkqueue.readers",
+    "MissingError": "thinkqueue.readers",
+    "read_log": "thinkqueue.readers",
+    "read_logs": "thinkqueue.readers",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
     "Misjudged": "thinkqueue.misjudged",
@@ -268,6 +274,7 @@ __all__ = [
     "Empirical",
     "Estimate",
     "Estimates",
+    "Evidence",
     "Exponential",
     "Fifo",
     "FixedPoint",
@@ -278,12 +285,14 @@ __all__ = [
     "IntegerSolution",
     "Interpolated",
     "Inversion",
+    "Log",
     "Logistic",
     "Lognormal",
     "MeanTarget",
     "MeasurementError",
     "MemoryLimit",
     "Misjudged",
+    "MissingError",
     "NegativeHessian",
     "Newton",
     "NonPreemptivePriority",
@@ -365,6 +374,8 @@ __all__ = [
     "prove_concavity",
     "queries_present",
     "queueing_price",
+    "read_log",
+    "read_logs",
     "read_measurements",
     "regret_bound",
     "relative_modulus",
