@@ -107,6 +107,7 @@ if TYPE_CHECKING:
         table_value,
     )
     from thinkqueue.damping import line_search_factor, price_feedback
+    from thinkqueue.export import RequestParameters, request_parameters
     from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
     from thinkqueue.misjudged import Misjudged, misjudged
@@ -197,6 +198,8 @@ _LATER = {
     "envelope_bound": "thinkqueue.global_search",
     "fixed_load_bound": "thinkqueue.global_search",
     "solve_globally": "thinkqueue.global_search",
+    "RequestParameters": "thinkqueue.export",
+    "request_parameters": "thinkqueue.export",
     "CapacityLaw": "thinkqueue.laws",
     "capacity_law": "thinkqueue.laws",
     "light_traffic_tokens": "thinkqueue.laws",
@@ -306,6 +309,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "RequestParameters",
     "RobustSolution",
     "Saturating",
     "Sensitivity",
@@ -379,6 +383,7 @@ __all__ = [
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "request_parameters",
     "robust_budgets",
     "round_tokens",
     "rounding_loss_bound",
