@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import fields, replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from thinkqueue.arrays import column, first, total
 from thinkqueue.checks import floats, one_number
 from thinkqueue.delay.time import delay_of, refuse_unstable
 from thinkqueue.errors import WorkloadError
+from thinkqueue.executors import gather
 from thinkqueue.rows import pick
 from thinkqueue.solution import GridSolution, NotConvergedError, Status
 from thinkqueue.solvers.newton import Newton
@@ -27,13 +30,21 @@ from thinkqueue.workload.parameters import CURVE, GENERATED, OWN, SCALARS, SERVI
 
 BLOCK = 1 << 15
 """How many numbers an array of a block may have: what stays in a core's cache."""
+PIECE = 8
+"""How many blocks a worker gets at a time: some tenths of a second."""
 MAX_STEPS = 200
 WORTHWHILE = 0.85
 """Workloads that are done are dropped when no more than this part of a block is left to do."""
 
 
 def solve_grid(
-    workload: Workload, *, gap: float = 1e-9, throw: bool = True, **parameters: ArrayLike
+    workload: Workload,
+    *,
+    gap: float = 1e-9,
+    throw: bool = True,
+    executor: Executor | None = None,
+    report: Callable[[int], object] | None = None,
+    **parameters: ArrayLike,
 ) -> GridSolution:
     r"""Find the best allocation of every workload of a grid, side by side.
 
@@ -45,6 +56,11 @@ def solve_grid(
         As in :func:`~thinkqueue.solve`.
     throw : bool, optional
         Whether to raise where some workload has no stable allocation or did not converge.
+    executor : concurrent.futures.Executor, optional
+        Where pieces of the grid are solved: a process pool, or ``Client.get_executor()`` of Dask.
+        The result is the same, bit for bit, with any executor and with none.
+    report : callable, optional
+        Told how many more workloads are done, piece by piece.
     **parameters : array_like
         What varies: ``arrival_rate`` and ``accuracy_weight`` with the shape of the grid, parameters
         of the types (``share``, ``gain``, …) with that shape and a last axis for the types. All
@@ -70,19 +86,29 @@ def solve_grid(
     gap = one_number("gap", gap, least=0)
     grid, shape = rows_of(workload, parameters)
     size, types = int(np.prod(shape)), len(workload)
-    result = GridSolution(
-        tokens=np.zeros((size, types)),
-        objective=np.zeros(size),
-        upper_bound=np.zeros(size),
-        gap=np.zeros(size),
-        utilization=np.zeros(size),
-        mean_system_time=np.zeros(size),
-        mean_accuracy=np.zeros(size),
-        stable=np.ones(size, dtype=np.bool_),
-    )
     height = max(1, BLOCK // types)
-    for start in range(0, size, height):
-        _solve_block(grid, np.arange(start, min(start + height, size)), gap, result)
+    if executor is None:
+        result = _solve_rows(grid, size, types, gap, report)
+    else:
+        starts = range(0, size, PIECE * height)
+        pieces = [np.arange(start, min(start + PIECE * height, size)) for start in starts]
+        say = None if report is None else _in_rows(report, PIECE * height)
+        parts = gather(
+            executor,
+            _solve_rows,
+            [(pick(grid, rows), len(rows), types, gap) for rows in pieces],
+            say,
+        )
+        result = (
+            GridSolution(
+                *(
+                    np.concatenate([getattr(part, f.name) for part in parts])
+                    for f in fields(parts[0])
+                )
+            )
+            if parts
+            else _empty(0, types)
+        )
     if throw and not result.stable.all():
         worst = int(np.argmax(result.utilization))
         rate = first(pick(grid.arrival_rate, np.array([worst])))
@@ -105,6 +131,42 @@ def solve_grid(
             solution=solution,
         )
     return solution
+
+
+def _solve_rows(
+    grid: Grid,
+    size: int,
+    types: int,
+    gap: float,
+    report: Callable[[int], object] | None = None,
+) -> GridSolution:
+    """Solve so many rows, block by block."""
+    result = _empty(size, types)
+    height = max(1, BLOCK // types)
+    for start in range(0, size, height):
+        rows = np.arange(start, min(start + height, size))
+        _solve_block(grid, rows, gap, result)
+        if report is not None:
+            report(len(rows))
+    return result
+
+
+def _in_rows(report: Callable[[int], object], height: int) -> Callable[[int], object]:
+    """Return a report on pieces that tells of their workloads; the last piece may be smaller."""
+    return lambda pieces: report(pieces * height)
+
+
+def _empty(size: int, types: int) -> GridSolution:
+    return GridSolution(
+        tokens=np.zeros((size, types)),
+        objective=np.zeros(size),
+        upper_bound=np.zeros(size),
+        gap=np.zeros(size),
+        utilization=np.zeros(size),
+        mean_system_time=np.zeros(size),
+        mean_accuracy=np.zeros(size),
+        stable=np.ones(size, dtype=np.bool_),
+    )
 
 
 def rows_of(workload: Workload, parameters: dict[str, ArrayLike]) -> tuple[Grid, tuple[int, ...]]:

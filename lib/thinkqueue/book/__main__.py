@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.printing import print_pdf
 from thinkqueue.book.publishing import pages_address
 from thinkqueue.errors import needing, sentence
+from thinkqueue.executors import cluster
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -28,14 +29,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler whose workers see this folder and execute."
+    ),
+]
 Root = Annotated[Path, typer.Option(help="The folder with _config.yml.", exists=True)]
 
 
 @app.command("build")
-def build_command(root: Root = Path()) -> None:
+def build_command(root: Root = Path(), scheduler: Scheduler = None) -> None:
     """Build the pages. What changed is executed, and what is stated is held to the reference."""
-    with kind_exit():
-        page = build(Book(root.resolve()), Console(stderr=True))
+    with kind_exit(), nullcontext() if scheduler is None else cluster(scheduler) as executor:
+        page = build(Book(root.resolve()), Console(stderr=True), executor=executor)
         typer.echo(f"The book is ready: {page.as_uri()}")
 
 

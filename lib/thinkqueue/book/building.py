@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from thinkqueue.files import write_atomically
 WHOLE = ".whole"
 
 
-def build(book: Book, console: Console) -> Path:
+def build(book: Book, console: Console, *, executor: Executor | None = None) -> Path:
     """Bring the pages up to date and return the first of them.
 
     Parameters
@@ -41,6 +42,8 @@ def build(book: Book, console: Console) -> Path:
         The book.
     console
         Where progress is shown.
+    executor
+        Where chapters are executed, if not in processes of this machine.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def build(book: Book, console: Console) -> Path:
         if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
             with _progress(console) as progress:
                 task = progress.add_task("chapters", total=None)
-                stated = _stated_values(book, progress, task)
+                stated = _stated_values(book, progress, task, executor)
                 _hold_to_reference(book, stated)
                 progress.update(task, description="pages")
                 _build_pages(book, current)
@@ -112,14 +115,16 @@ def renew_picture(book: Book) -> Path:
     raise BookError(message)
 
 
-def _stated_values(book: Book, progress: Progress, task: TaskID) -> dict[str, dict[str, Stated]]:
+def _stated_values(
+    book: Book, progress: Progress, task: TaskID, executor: Executor | None = None
+) -> dict[str, dict[str, Stated]]:
     cache = OutputCache(book)
     read = {page: execution.read_notebook(book, page) for page in book.pages}
     notebooks = {page: nb for page, nb in read.items() if nb is not None and execution.has_code(nb)}
     found = {page: cache.find(notebook) for page, notebook in notebooks.items()}
     missing = {page: notebooks[page] for page, stored in found.items() if stored is None}
     progress.update(task, total=len(missing) + 1)
-    with contextlib.closing(execution.execute(book, missing)) as chapters:
+    with contextlib.closing(execution.execute(book, missing, executor=executor)) as chapters:
         for done in chapters:
             cache.store(done.notebook, str(book.source(done.page)), done.seconds)
             found[done.page] = done.notebook

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,11 @@ def has_code(notebook: Any) -> bool:
 
 
 def execute(
-    book: Book, notebooks: Mapping[str, Any], *, workers: int | None = None
+    book: Book,
+    notebooks: Mapping[str, Any],
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Generator[Executed, None, None]:
     """Execute chapters in parallel processes and yield each as it is done.
 
@@ -125,6 +129,9 @@ def execute(
         What to execute: pages and their notebooks, the longest best first.
     workers
         How many at a time; by default one for each core.
+    executor
+        Where, instead of processes of this machine: the workers of a cluster, which must see this
+        folder under the same path and have the same environment.
 
     Raises
     ------
@@ -140,6 +147,9 @@ def execute(
     if not count:
         return
     timeout = book.config.get("execute", {}).get("timeout", 120)
+    if executor is not None:
+        yield from _execute_elsewhere(book, notebooks, timeout, executor)
+        return
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
@@ -155,6 +165,21 @@ def execute(
                 _kill_children(worker.pid)
                 worker.kill()
             raise
+
+
+def _execute_elsewhere(
+    book: Book, notebooks: Mapping[str, Any], timeout: float, executor: Executor
+) -> Generator[Executed, None, None]:
+    running = [
+        executor.submit(_execute_one, book.source(page), page, notebook, timeout)
+        for page, notebook in notebooks.items()
+    ]
+    try:
+        for future in as_completed(running):
+            yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def _begin_worker() -> None:

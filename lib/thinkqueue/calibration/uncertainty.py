@@ -15,6 +15,7 @@ tangent bound holds for it as it does for one workload (our own derivation).
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +84,17 @@ class Draws:
             accuracy=AverageCurve(self.grid.curves), server=AverageDelay(self.grid)
         )
 
-    def solve(self) -> GridSolution:
-        """Return the best budgets of every draw, with their certificates."""
+    def solve(self, executor: Executor | None = None) -> GridSolution:
+        """Return the best budgets of every draw, with their certificates.
+
+        Parameters
+        ----------
+        executor : concurrent.futures.Executor, optional
+            Where, as in :func:`~thinkqueue.solve_grid`.
+        """
         return solve_grid(
-            self.workload, gain=self.gain, rate=self.rate, baseline=self.baseline,
-            base_time=self.base_time, time_per_token=self.time_per_token,
+            self.workload, executor=executor, gain=self.gain, rate=self.rate,
+            baseline=self.baseline, base_time=self.base_time, time_per_token=self.time_per_token,
         )  # fmt: skip
 
     def objective(self, tokens: ArrayLike) -> Array:
@@ -175,20 +182,22 @@ class Propagation:
         return np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
-def propagate(draws: Draws) -> Propagation:
+def propagate(draws: Draws, *, executor: Executor | None = None) -> Propagation:
     """Solve every draw, the estimate, and the mean of all draws.
 
     Parameters
     ----------
     draws : Draws
         From :meth:`thinkqueue.Calibration.draws`.
+    executor : concurrent.futures.Executor, optional
+        Where the draws are solved, as in :func:`~thinkqueue.solve_grid`.
 
     Raises
     ------
     UnstableError
         If some draw is unstable even without thinking.
     """
-    return Propagation(draws, draws.solve(), solve(draws.workload), best_on_average(draws))
+    return Propagation(draws, draws.solve(executor), solve(draws.workload), best_on_average(draws))
 
 
 def best_on_average(draws: Draws, *, gap: float = 1e-9) -> Solution:
