@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.checks import LARGEST, check_count, one_number
-from thinkqueue.delay import service_time
+from thinkqueue.delay import utilization
 from thinkqueue.errors import ThinkQueueError, UnstableError
 from thinkqueue.grid import solve_grid
 from thinkqueue.solve import solve
@@ -66,13 +66,14 @@ def largest_arrival_rate(
     the target surely can be met; under a :class:`TailTarget`, whose best budgets are known to a
     gap only, perhaps not quite the largest.
     """
-    mean = float(workload.share @ workload.base_time)
+    ell = np.zeros(len(workload))
     if tokens is not None:
         ell = tokens_array(workload, tokens, single=True)
-        mean = float(workload.share @ service_time(workload, ell))
-        if mean == 0:
-            raise ThinkQueueError("No service takes any time; no arrival rate is too large.")
-    fastest = 1 / max(mean, 1 / LARGEST)
+    # the load is proportional to the arrival rate
+    load = float(utilization(workload, ell))
+    if tokens is not None and load == 0:
+        raise ThinkQueueError("No service takes any time; no arrival rate is too large.")
+    fastest = workload.arrival_rate / max(load, workload.arrival_rate / LARGEST)
     return _largest(
         lambda rate: workload.replace(arrival_rate=rate), fastest, target, tokens, accuracy
     )
@@ -199,7 +200,7 @@ def _largest(
                 return -np.inf
             return float(-np.log(max(ratio, 1e-300)))
         assert accuracy is not None
-        if workload.arrival_rate * float(workload.share @ workload.base_time) >= 1:
+        if utilization(workload, np.zeros(len(workload))) >= 1:
             return -np.inf
         try:
             found = solve_target(workload, target, gap=SEARCHED, nodes=LOOKS)

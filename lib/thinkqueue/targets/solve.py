@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count, one_number
-from thinkqueue.delay import mean_system_time, utilization
+from thinkqueue.delay import delay_of, mean_system_time, utilization
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.objective import mean_accuracy, objective
 from thinkqueue.solution import Bounded
@@ -25,7 +25,7 @@ from thinkqueue.targets.target import (
     TypeTailTarget,
     WaitingTarget,
 )
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Affine, Workload
 
 CONVEX_GAP = 1e-10
 """The gap asked of a convex problem, in units of accuracy."""
@@ -221,8 +221,9 @@ def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSo
         return _result(workload, target, best, count_delay, convex=True)
     high = np.log(top)
     if excess(high) > 0:
-        low = np.log(np.min(workload.time_per_token)) - 60
-        low = max(low, np.log(tiny) / 2)
+        low = np.log(tiny) / 2
+        if isinstance(workload.service, Affine):
+            low = max(low, np.log(np.min(workload.time_per_token)) - 60)
         log_weight = float(brentq(excess, low, high, xtol=1e-13))
         step = 1e-14
         while excess(log_weight) > 0:
@@ -240,7 +241,9 @@ def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSo
         # the cap does not bind at any weight: nothing is more accurate than the caps
         bound = min(bound, float(mean_accuracy(workload, workload.max_tokens)))
     best = Found(found.tokens, np.nan, float(bound), found.tokens)
-    return _result(workload, target, best, count_delay, convex=True)
+    # where the mean time is not convex, no weight need lead to the best budgets, nor bound them
+    convex = delay_of(workload.server).convex and workload.curves.concave
+    return _result(workload, target, best, count_delay, convex=bool(np.all(convex)))
 
 
 def _result(
