@@ -22,7 +22,7 @@ from thinkqueue.cli import app
 from thinkqueue.workload.accuracy import Hill
 
 FILE = "data/workloads/qwen3-8b.toml"
-COMMANDS = ("solve", "calibrate", "simulate")
+COMMANDS = ("solve", "calibrate", "simulate", "compare", "plan", "export")
 run = CliRunner().invoke
 
 
@@ -182,7 +182,8 @@ def test_help_fits_a_terminal_and_states_the_statuses(option: str) -> None:
         result = run(app, [*command, option], prog_name="thinkqueue")
         assert result.exit_code == 0
         assert widest(result.output) <= 80
-        assert "..." not in result.output.split("Commands:")[-1]
+        listed = result.output.split("Commands:")[-1].replace("{FILE}...", "")  # one or more
+        assert "..." not in listed
     assert "3 no stable allocation" in run(app, [option]).output
 
 
@@ -298,13 +299,23 @@ VALUES = {
     "--half-width": ("5", "1e-3"), "--seed": ("7",), "--draws": ("3",), "--base-time": ("0.1",),
     "--time-per-token": ("0.01",), "--accept": ("not identified", "perfect"),
     "--output": ("w.toml", "folder", "absent/w.toml", "", "/dev/null"),
+    "--today": ("100", "100,200", "1,2,3", "1e9"), "--accuracy": ("0.3", "0.99"),
+    "--system": ("vllm", "openai", "anthropic", "gpt"), "--caps": ("100,200", "1"),
+    "--level": ("low=100", "high=4000", "low", "low=x"), "--answer-room": ("1", "100"),
+    "--task": ("easy=hard", "nobody=x", "="), "--budget": ("good.csv=5", "x=1", "good.csv"),
+    "--answer-tokens": ("10",), "--server": ("fifo", "batching", "none"), "--max-batch": ("4",),
 }  # fmt: skip
-FLAGS = ("--json", "--each-type", "--pool", "--no-such-option", "-h", "--version", "--", "-")
+FLAGS = ("--json", "--plot", "--each-type", "--pool", "--no-such-option", "-h", "--version",
+         "--", "-")  # fmt: skip
 LIKELY = {
     "solve": ("--arrival-rate", "--accuracy-weight", "--gap", "--mean-time", "--deadline",
               "--quantile", "--each-type", "--json"),
     "calibrate": ("--arrival-rate", "--accuracy-weight", "--base-time", "--time-per-token",
                   "--output", "--draws", "--accept", "--json"),
+    "compare": ("--today", "--arrival-rate", "--accuracy-weight", "--json", "--plot"),
+    "plan": ("--mean-time", "--deadline", "--quantile", "--tokens", "--accuracy",
+             "--arrival-rate", "--json", "--plot"),
+    "export": ("--system", "--level", "--caps", "--answer-room", "--output", "--json"),
     "simulate": ("--arrival-rate", "--tokens", "--jobs", "--replications", "--servers",
                  "--half-width", "--json"),
 }  # fmt: skip
@@ -324,6 +335,9 @@ def any_arguments(rng: random.Random, files: list[str]) -> list[str]:
         option = rng.choice([*VALUES, *FLAGS] if wild else LIKELY[command])
         values = WILD if rng.random() < 0.3 and option != "--output" else VALUES.get(option)
         arguments += [option, rng.choice(values)] if values and option in VALUES else [option]
+    for needed, of in (("--today", "compare"), ("--system", "export"), ("--mean-time", "plan")):
+        if command == of and needed not in arguments and rng.random() < 0.8:
+            arguments += [needed, rng.choice(VALUES[needed])]
     if command == "simulate" and "--jobs" not in arguments:
         arguments += ["--jobs", rng.choice(VALUES["--jobs"])]
     if rng.random() < 0.03:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -151,6 +152,22 @@ def test_a_cluster_and_nobody_agree_to_the_last_bit(
 ) -> None:
     with cluster(two_workers.address) as pool:
         check_all(server, pool)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_takes_a_cluster(two_workers: Cluster) -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", "from thinkqueue.cli import app; app()", "simulate", QWEN,
+             "--jobs", "2000", "--replications", "2", "--json", *more],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "lib")},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for more in ([], ["--scheduler", two_workers.address])
+    ]  # fmt: skip
+    here, there = (json.loads(text) | {"seconds": 0} for text in said)
+    assert here == there
 
 
 @pytest.mark.slow

@@ -146,7 +146,7 @@ def modules() -> Iterator[ModuleType]:
     yield thinkqueue
     for info in pkgutil.walk_packages(thinkqueue.__path__, "thinkqueue."):
         # arguments of the command line are described where the command line reads them
-        if info.name not in ("thinkqueue.cli", "thinkqueue.book.__main__"):
+        if not info.name.startswith("thinkqueue.cli") and info.name != "thinkqueue.book.__main__":
             yield importlib.import_module(info.name)
 
 

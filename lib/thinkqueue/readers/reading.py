@@ -197,6 +197,23 @@ def _renamed(log: Log, tasks: Mapping[str, str], path: Path) -> Log:
     return replace(log, task=tuple(names.get(name, name) for name in log.task))
 
 
+def is_log(path: Path) -> bool:
+    """Return whether a file is the log of a known tool, and no table with this library's columns.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what cannot be read is none.
+    """
+    try:
+        if _is_table(path, {}):
+            return False
+        document = open_document(path)
+        return any(_is_of(document, form) for form in FORMATS)
+    except MeasurementError:
+        return False
+
+
 def _is_table(path: Path, columns: Mapping[str, str]) -> bool:
     """Whether a file is a table with this library's columns, or under names that were given."""
     if columns or path.suffix.lower() in {".parquet", ".pq"}:
