@@ -107,7 +107,7 @@ def test_seconds_and_tokens_are_not_taken_for_each_other():
     with pytest.raises(WorkloadError, match="prompt_time of task type 'GSM8K' is -1"):
         w.replace(prompt_time=-1.0)
     nothing = np.zeros(5)
-    for ask in (tq.service_time, tq.service_moments, tq.mean_waiting_time, tq.certify):
+    for ask in (tq.service_time, tq.service_moments, tq.mean_waiting_time):
         with pytest.raises(WorkloadError, match="Batching"):
             ask(w, nothing)
 
