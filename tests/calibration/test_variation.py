@@ -179,3 +179,31 @@ def test_rows_with_counts_tell_no_variation():
         for b in (100, 200, 400)
     ]
     assert calibrate(rows, simulations=39)["a"].variation is None
+
+
+def test_the_command_line_carries_the_variation_from_the_log_to_the_wait(tmp_path):
+    import csv
+
+    from typer.testing import CliRunner
+
+    from thinkqueue.cli import app
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)
+
+    file, target, rows = tmp_path / "log.csv", tmp_path / "w.toml", log(400, seed=2)
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(rows)
+        writer.writerows(zip(*rows.values(), strict=True))
+    terms = ("--arrival-rate", 0.028, "--accuracy-weight", 600)
+    told = run("calibrate", file, *terms, "--share", "log", "--output", target, "--draws", 20)
+    v = [task["variation"]["value"] for task in told["tasks"]]
+    w = tq.Workload.from_toml(target)
+    np.testing.assert_array_equal(w.variation, v)
+    solved = run("solve", target)
+    assert solved["mean_system_time"] == pytest.approx(tq.solve(w).mean_system_time)
+    seen = run("simulate", target, "--jobs", 100_000)["mean_system_time"]
+    assert seen["low"] < solved["mean_system_time"] < seen["high"]
