@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, first
 from thinkqueue.delay.fifo import mean_waiting_time, queue
-from thinkqueue.delay.time import only_fifo, utilization
+from thinkqueue.delay.time import only_affine, only_fifo, utilization
 from thinkqueue.objective import objective, saturating
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
@@ -108,9 +108,10 @@ def relative_modulus(workload: Workload, tokens: ArrayLike) -> Array:
     UnstableError
         If :math:`\rho \ge 1`.
     WorkloadError
-        If the server is not first come, first served.
+        If the server is not first come, first served, or service times are not affine.
     """
     only_fifo(workload, "The exact modulus")
+    only_affine(workload, "The exact modulus")
     rate = workload.arrival_rate
     waiting = rate * mean_waiting_time(workload, tokens)
     spare = 1 - utilization(workload, tokens)
@@ -169,6 +170,7 @@ def bound_above(p: Parameters, height: float) -> CurvatureBound:
         A value that J takes, in s.
     """
     only_fifo(p, "The bound on the curvature")
+    only_affine(p, "The bound on the curvature")
     curves, rate, alpha = saturating(p), first(p.arrival_rate), first(p.accuracy_weight)
     idle, full = queue(p, np.zeros_like(p.share)), queue(p, p.max_tokens)
     worth = alpha * float((p.weight * p.share) @ (curves.gain + curves.baseline))

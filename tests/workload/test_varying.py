@@ -128,8 +128,15 @@ def test_what_does_not_go_together_is_refused():
     server = tq.Batching(tq.TokenTime(6e-3, 1e-4))
     with pytest.raises(tq.WorkloadError, match="answer_tokens"):
         VARYING.replace(server=server)
-    with pytest.raises(tq.WorkloadError, match="certain service times"):
-        tq.waiting_time_tail(VARYING, TOKENS, 10.0)
+    for refused in (
+        lambda: tq.waiting_time_tail(VARYING, TOKENS, 10.0),
+        lambda: tq.relative_modulus(VARYING, TOKENS),
+        lambda: tq.curvature_bound(VARYING, TOKENS),
+        lambda: tq.solve(VARYING, tq.ProjectedGradient()),
+        lambda: tq.contraction_modulus(VARYING, 0 * TOKENS, TOKENS),
+    ):
+        with pytest.raises(tq.WorkloadError, match="certain service times"):
+            refused()
     with pytest.raises(tq.WorkloadError, match="variation"):
         BOOK.replace(variation=[0.1, 0.2])
 

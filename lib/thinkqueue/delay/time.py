@@ -11,6 +11,7 @@ from thinkqueue.arrays import Array, first
 from thinkqueue.delay.delay import CurvedDelay, Delay, State
 from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.workload import (
+    Affine,
     Batching,
     Fifo,
     Generated,
@@ -102,6 +103,30 @@ def only_fifo(workload: Parameters, what: str) -> None:
             f"{workload.server!r}. Use workload.replace(server=Fifo()) if that is meant.",
             parameter="server",
             value=workload.server,
+        )
+
+
+def only_affine(problem: Parameters, what: str) -> None:
+    """Refuse service times that are not certain and affine in the tokens.
+
+    Parameters
+    ----------
+    problem : Workload
+        The workload.
+    what : str
+        What holds for those only, as the beginning of a sentence.
+
+    Raises
+    ------
+    WorkloadError
+        If it has others.
+    """
+    if not isinstance(problem.service, Affine):
+        raise WorkloadError(
+            f"{what} holds for certain service times, affine in the tokens, only; these are "
+            f"{problem.service!r}.",
+            parameter="service",
+            value=problem.service,
         )
 
 
