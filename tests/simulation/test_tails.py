@@ -55,6 +55,9 @@ def test_an_end_that_nothing_refuses_is_infinite():
     assert found.too_short
     (alone,) = estimated(np.ones((1, 100)), levels=(0.5,))
     assert (alone.low, alone.high) == (0.0, np.inf)
+    row = np.random.default_rng(4).exponential(10.0, 500)
+    for found in estimated(np.stack([row, row])):  # twice the same says nothing about chance
+        assert (found.low, found.high, found.observations) == (0.0, np.inf, 0.0)
 
 
 def coverage(load, jobs, seeds):

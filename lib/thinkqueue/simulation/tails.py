@@ -82,6 +82,9 @@ def _spread(rows: Counts, filled: Index) -> tuple[Array, Array] | None:
     known = (share > 0) & (share < 1)
     if not known.any():
         return np.ones(filled.size), np.zeros(filled.size)
+    known &= rest.any(axis=0)
+    if not known.any():  # one record, served alike by all: nothing is known of chance
+        return None
     square = (rest[:, known] ** 2).sum(0) * len(rows) / (len(rows) - 1)
     cube = (rest[:, known] ** 3).sum(0)
     share = share[known]
