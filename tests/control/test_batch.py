@@ -64,6 +64,19 @@ def test_the_engine_has_the_exact_mean_and_the_rule_gains():
     assert blind.difference(fixed.worth).high < 0
 
 
+def test_two_in_a_batch_by_hand():
+    rule = tq.batch_stopping_rule(WORKLOAD)
+    together = Record(WORKLOAD, np.array([0, 2]), np.array([0.0, 1e-12]))
+    served = together.serve_in_batch(rule)
+    # the short thought ends at the price of two, the long one alone
+    expected = [float(rule.tokens(0, 2)), float(rule.tokens(2, 1))]
+    np.testing.assert_allclose(served.service, expected, rtol=1e-9)
+    answer, line = WORKLOAD.answer_tokens, WORKLOAD.server.token_time
+    first = (expected[0] + answer[0]) * float(line.seconds_at(2))
+    rest = (expected[1] + answer[2] - expected[0] - answer[0]) * float(line.seconds_at(1))
+    np.testing.assert_allclose(served.system, [first, first + rest], rtol=1e-9)
+
+
 def test_the_formula_and_what_it_refuses():
     rule = tq.batch_stopping_rule(WORKLOAD)
     price = rule.price([1, 2, 100])

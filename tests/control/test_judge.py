@@ -53,7 +53,7 @@ def test_the_engine_does_what_a_few_lines_of_python_do():
     np.testing.assert_allclose(found, by_hand(busy.kinds, busy.times, limits), atol=1e-9)
 
 
-@pytest.mark.parametrize("rate", [0.02, 0.4])
+@pytest.mark.parametrize("rate", [0.02, 0.4, 6.0])
 def test_exact_values_lie_in_the_intervals(rate):
     workload = WORKLOAD.replace(arrival_rate=rate)
     record = Record.draw(workload, jobs=400_000, seed=7)

@@ -178,6 +178,29 @@ def test_a_policy_that_is_not_the_best_is_told_from_it():
     assert dear < policy.objective - 0.1
 
 
+@pytest.mark.slow
+def test_measured_curves_have_a_best_table():
+    points = np.concatenate([[0.0], np.geomspace(20, 32768, 60)])
+    curves = [
+        tq.Interpolated(tuple(points.tolist()), tuple(WORKLOAD.curves.pick(k)(points).tolist()))
+        for k in range(5)
+    ]
+    workload = WORKLOAD.replace(accuracy=curves)
+    smooth = tq.optimal_control(WORKLOAD)
+    for when in WHENS:
+        policy = tq.optimal_control(workload, when)
+        assert policy.objective >= tq.stopping_rule(workload, when=when).objective - 1e-9
+        assert policy.objective == pytest.approx(descend(workload, when).objective, abs=1e-8)
+    assert tq.optimal_control(workload).objective == pytest.approx(smooth.objective, abs=0.5)
+    law = WORKLOAD.replace(
+        accuracy=tq.PowerLaw(WORKLOAD.gain, WORKLOAD.rate, np.full(5, 1.5), WORKLOAD.baseline)
+    )
+    for when in WHENS:
+        assert tq.optimal_control(law, when).objective == pytest.approx(
+            descend(law, when).objective, rel=1e-11
+        )
+
+
 def test_hostile_workloads():
     idle = WORKLOAD.replace(arrival_rate=1e-6)
     assert tq.optimal_control(idle).objective == pytest.approx(tq.solve(idle).objective, abs=0.01)

@@ -158,6 +158,14 @@ def test_tables_that_are_none_are_refused():
         tq.table_value(shaped, table)
 
 
+def test_a_value_beyond_double_precision_is_refused():
+    crowded = WORKLOAD.replace(arrival_rate=5.0)
+    trap = np.zeros((12, 5))
+    trap[8] = 30000.0  # a level that is left downwards once in e^1800 services
+    with pytest.raises(tq.ThinkQueueError, match="double precision"):
+        tq.table_value(crowded, trap, when="start")
+
+
 def test_levels_that_are_cut_off_would_be_noticed():
     """Negative control: without what lies beyond the table the value is another one."""
     workload = WORKLOAD.replace(arrival_rate=0.4)

@@ -30,7 +30,8 @@ from thinkqueue.control.rule import dearest, replies, stopping_rule, trimmed
 from thinkqueue.control.table import MOST_ROWS, When, check_when, check_workload, refuse_long
 from thinkqueue.control.value import TableValue, evaluate
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Saturating, Workload
+from thinkqueue.workload.accuracy import bisect
 
 MOST_STEPS, MOST_HALVINGS = 60, 100
 ROUNDING = 2.0**-44
@@ -192,7 +193,9 @@ def _kept(workload: Workload, value: TableValue, level: Index) -> Array:
         ratio = worth * workload.curves.slope(tokens) / (pace * np.maximum(price, 1.0))
         return np.log(np.maximum(ratio, 1e-300))
 
-    return falling_root(surplus, low, high)
+    if isinstance(workload.curves, Saturating):
+        return falling_root(surplus, low, high)
+    return bisect(surplus, low, low, high)  # a curve may have kinks
 
 
 def falling_root(function: Callable[[Array], Array], low: Array, high: Array) -> Array:

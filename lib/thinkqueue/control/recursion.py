@@ -204,7 +204,8 @@ def _answered(workload: Workload, kind: int, stops: Array) -> float:
     curve, lam = workload.curves.pick(kind), workload.arrival_rate
     base, pace = workload.base_time[kind], workload.time_per_token[kind]
     gained = float(curve.value(np.zeros(1))[0])
-    edges = np.unique(np.append(stops, 0.0))
+    kinks = _kinks(workload, kind)
+    edges = np.unique(np.concatenate([[0.0], stops, kinks[kinks < np.max(stops, initial=0.0)]]))
     for low, high in pairwise(edges):
         at, weight = _nodes(low, high, lam * pace)
         allowed = int(np.sum(stops >= high))
@@ -217,8 +218,17 @@ def _alone(workload: Workload, kind: int, tokens: float) -> float:
     """Return what is gained while nobody has come."""
     curve, lam = workload.curves.pick(kind), workload.arrival_rate
     base, pace = workload.base_time[kind], workload.time_per_token[kind]
-    at, weight = _nodes(0.0, tokens, lam * pace)
-    return float((weight * np.exp(-lam * (base + pace * at))) @ curve.slope(at))
+    kinks, gained = _kinks(workload, kind), 0.0
+    for low, high in pairwise(np.concatenate([[0.0], kinks[kinks < tokens], [tokens]])):
+        at, weight = _nodes(low, high, lam * pace)
+        gained += float((weight * np.exp(-lam * (base + pace * at))) @ curve.slope(at))
+    return gained
+
+
+def _kinks(workload: Workload, kind: int) -> Array:
+    """Return where a measured curve is not smooth, inside its range."""
+    points = np.asarray(getattr(workload.curves.pick(kind), "tokens", ()), dtype=np.float64)
+    return points[points > 0]
 
 
 def _nodes(low: float, high: float, pace: float) -> tuple[Array, Array]:

@@ -172,7 +172,7 @@ def stopping_rule(
     """
     check_when(when)
     check_workload(workload)
-    fixed = solve(workload).tokens
+    fixed = solve(workload, throw=False).tokens  # any fixed budgets will do to start from
     y = float(1 - utilization(workload, fixed))
     if slack is not None:
         y = one_number("slack", slack, least=1e-12)

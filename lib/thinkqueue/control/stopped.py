@@ -10,7 +10,8 @@ so that with :math:`\beta = b/c` a saturating curve gains
 
 with the complementary incomplete gamma function Q. Any other concave curve is integrated between
 the stops, :math:`p(0) + \int p'(\ell)\,P(\text{it is still going on})\,d\ell`, by Gauss and
-Legendre, in pieces so short that the error is that of rounding for a smooth curve.
+Legendre, in pieces so short that the error is that of rounding for a smooth curve, and for one that
+is straight between its points.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def by_pieces(workload: Workload, kind: int, tokens: Array) -> Array:
     curve, lam = workload.curves.pick(kind), workload.arrival_rate
     levels = len(tokens) - 1
     pace, base = float(workload.time_per_token[kind]), float(workload.base_time[kind])
-    edges = np.unique(np.concatenate([[0.0], tokens]))
+    kinks = np.asarray(getattr(curve, "tokens", ()), dtype=np.float64)  # of a measured curve
+    edges = np.unique(np.concatenate([[0.0], tokens, kinks[kinks < tokens[0]]]))
     value = np.full(levels, float(curve.value(np.zeros(1))[0]))
     begins = np.arange(levels)  # number waiting at the start
     for low, high in pairwise(edges):

@@ -28,6 +28,7 @@ from thinkqueue.control.newcomers import Newcomers, newcomers
 from thinkqueue.control.skip_free import gain_and_values
 from thinkqueue.control.table import When, check_when, check_workload, table_array
 from thinkqueue.delay.time import refuse_unstable
+from thinkqueue.errors import ThinkQueueError
 from thinkqueue.workload import Workload
 
 
@@ -150,6 +151,8 @@ def table_value(
     ------
     UnstableError
         If the last row alone has a load of 1 or more.
+    ThinkQueueError
+        If a value is beyond double precision, as where budgets that are kept rise a lot.
     WorkloadError
         If the table rises where it must not, or has a value that is no budget; if the workload has
         another server, other service times or other curves than this holds for.
@@ -199,8 +202,15 @@ def evaluate(workload: Workload, table: Array, when: When) -> TableValue:
     moves, gathered, taken = chain(workload, far, seen)
     worth = np.array([workload.accuracy_weight, -1.0, 0.0])
     reference = usual_level(workload.arrival_rate * seen.service)
-    gains, values = gain_and_values(moves, gathered, worth, taken, reference)
+    with np.errstate(all="ignore"):
+        gains, values = gain_and_values(moves, gathered, worth, taken, reference)
     eta = float(gains @ worth)
+    if not (np.isfinite(gains).all() and np.isfinite(values).all()):
+        raise ThinkQueueError(
+            "Under this table the number waiting leaves some levels so seldom that their values "
+            "are beyond double precision: give larger numbers waiting no more tokens than smaller "
+            "ones."
+        )
     accuracy, present, busy = (float(gain) for gain in gains)
     lam = workload.arrival_rate
     return TableValue(
