@@ -181,7 +181,7 @@ def test_a_table_that_is_concave_but_for_rounding_is_refused():
 
 
 def perturbed(mean, price):
-    true = batching.Law.present
+    true = batching.LawInBalls.present
 
     def present(self, theta):
         found = true(self, theta)
@@ -205,7 +205,7 @@ def test_a_broken_law_is_noticed(monkeypatch, place, what):
     w = batching_workload(server, arrival_rate=1.0)
     best = tq.solve(w).tokens
     assert agrees(w, best)
-    monkeypatch.setattr(batching.Law, place, what)
+    monkeypatch.setattr(batching.LawInBalls, place, what)
     assert not agrees(w, best)
 
 

@@ -28,7 +28,7 @@ class Budgets(NamedTuple):
     where: list[str]
 
 
-class Answers:
+class AnswersInBalls:
     r"""The task types of a workload as exact balls.
 
     Parameters

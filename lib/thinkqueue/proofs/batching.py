@@ -27,7 +27,7 @@ import numpy as np
 
 from thinkqueue.arrays import Array
 from thinkqueue.errors import WorkloadError
-from thinkqueue.proofs.answers import Answers, Budgets
+from thinkqueue.proofs.answers import AnswersInBalls, Budgets
 from thinkqueue.workload import Batching, Workload
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 
@@ -165,7 +165,7 @@ def _float(x: fmpq) -> float:
     return int(x.p) / int(x.q)
 
 
-class Law:
+class LawInBalls:
     r"""The number present, in balls.
 
     Parameters
@@ -232,7 +232,7 @@ class Law:
         return zero / p, one / p, two / p
 
 
-class Server(Answers):
+class Server(AnswersInBalls):
     """A workload of a batching server in balls.
 
     Parameters
@@ -247,7 +247,7 @@ class Server(Answers):
 
     def __init__(self, workload: Workload, steps: Steps, flint: Any) -> None:
         super().__init__(workload, flint)
-        self.law = Law(steps, flint.arb)
+        self.law = LawInBalls(steps, flint.arb)
         self.answer = self.exact(workload.answer_tokens)
         self.prompt = self.mean(self.exact(workload.prompt_time))
 

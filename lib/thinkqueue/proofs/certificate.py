@@ -39,7 +39,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.delay.time import only_fifo
 from thinkqueue.objective import saturating
 from thinkqueue.proofs import batching
-from thinkqueue.proofs.answers import Answers, Budgets
+from thinkqueue.proofs.answers import AnswersInBalls, Budgets
 from thinkqueue.proofs.balls import above, below, import_flint
 from thinkqueue.workload import Batching, Varying, Workload, tokens_array
 
@@ -192,7 +192,7 @@ class _Moments:
     slopes: arb_mat
 
 
-class _Types(Answers):
+class _Types(AnswersInBalls):
     """The parameters of a workload that is served first come, first served, as exact balls."""
 
     def __init__(self, workload: Workload, flint: Any) -> None:
