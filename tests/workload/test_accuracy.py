@@ -22,6 +22,7 @@ CURVES: list[Curve] = [
     Logistic(-3.0, 0.4),
     Interpolated((0.0, 256.0, 1024.0, 8192.0), (0.2, 0.5, 0.6, 0.62)),
     Interpolated((0.0, 256.0, 1024.0, 8192.0), (0.2, 0.25, 0.6, 0.5)),
+    Interpolated((256.0, 1024.0, 8192.0), (0.2, 0.5, 0.6)),
 ]
 SMOOTH = [curve for curve in CURVES if not isinstance(curve, Interpolated)]
 PLACES = np.array([0.0, 1.0, 30.0, 400.0, 2500.0, 20000.0])

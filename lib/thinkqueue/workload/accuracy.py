@@ -503,7 +503,7 @@ class Logistic(_SShaped):
 
 @dataclass(frozen=True)
 class Interpolated(Curve):
-    r"""A measured curve as it is: straight between its points, constant beyond the last.
+    r"""A measured curve as it is: straight between its points, constant before and beyond.
 
     What an isotonic or a concave fit gives. It may rise and fall; its reply is a point of it.
 
@@ -536,7 +536,8 @@ class Interpolated(Curve):
     def concave(self) -> bool:  # type: ignore[override]
         """Whether these very points lie on a concave curve."""
         steps = np.diff(self.accuracy) / np.diff(self.tokens)
-        return bool((np.diff(np.append(steps, 0.0)) <= 1e-15).all())
+        before = [0.0] if self.tokens[0] > 0 else []  # flat before the first point, and after all
+        return bool((np.diff([*before, *steps, 0.0]) <= 1e-15).all())
 
     def value(self, tokens: Array) -> Array:
         r"""Return :math:`p(\ell)`.
