@@ -107,7 +107,13 @@ def test_where_tokens_are_worth_nothing_the_reply_is_none():
 
 @pytest.mark.parametrize(
     ("curve", "concave"),
-    list(zip(CURVES, [True, True, True, False, False, False, False, True, False])),
+    list(
+        zip(
+            CURVES,
+            [True, True, True, False, False, False, False, True, False, False],
+            strict=True,
+        )
+    ),
     ids=repr,
 )
 def test_a_curve_knows_whether_it_is_concave(curve: Curve, concave: bool):
