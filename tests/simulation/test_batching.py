@@ -291,6 +291,18 @@ def test_random_lengths_are_drawn_once_and_too_long_ones_go_alone():
 
 
 @pytest.mark.slow
+def test_the_exact_time_with_prompts_and_context_lies_in_the_intervals():
+    w = batching_workload(Batching(HEAVY), prompt_time=0.15, prompt_tokens=3000.0)
+    w = w.replace(arrival_rate=0.7 * w.arrival_rate / float(tq.utilization(w, X / 50)))
+    expected = tq.branching_time(w, X / 50).mean_system_time
+    simple = float(tq.mean_system_time(w, X / 50))
+    runs = [tq.simulate(w, X / 50, jobs=60_000, seed=seed, level=0.9) for seed in range(40)]
+    assert sum(run.mean_system_time.covers(expected) for run in runs) >= 29
+    # negative control: the simple form
+    assert sum(run.mean_system_time.covers(simple) for run in runs) <= 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("cap", "load", "allowed"), [(4, 0.8, 0.03), (16, 0.8, 0.02)])
 def test_the_approximation_for_a_line_is_as_near_as_it_says(cap, load, allowed):
     w = at_load(Batching(LINE, cap, "wait"), load)
