@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import thinkqueue as tq
+from thinkqueue.arrivals import MarkovModulated
 from workloads import DATA, QWEN
 
 sys.path.append(str(DATA.parent / "tests" / "benchmarks"))
-from bench_batching import measure, settings
+from bench_batching import EQUAL, LINE, WIDE, Setting, measure, settings
 
 RECORD = json.loads((DATA / "results" / "batching.json").read_text(encoding="utf-8"))
 ROWS = RECORD["settings"]
@@ -67,6 +68,23 @@ def test_the_engine_was_fast_and_whole_steps_cost_about_one():
     assert min(RECORD["speed"].values()) > 1e6
     steps = RECORD["steps"]
     assert 0.3 * steps["step"] < steps["later"] < 1.5 * steps["step"]
+
+
+@pytest.mark.parametrize("name", ["equal", "wide"])
+def test_the_rule_for_bursts_knows_the_variability_of_the_lengths(name):
+    mix = EQUAL if name == "equal" else WIDE
+    w = Setting("", "", 0.6, tq.Batching(LINE), mix).workload
+    none = np.zeros(len(w))
+    bursts = MarkovModulated.renewal(np.sqrt(10))
+    run = tq.simulate(w, none, jobs=400_000, seed=2, arrivals=bursts).mean_system_time
+    lengths, share = mix
+    square = share @ lengths**2 / (share @ lengths) ** 2
+    calm, rest = float(tq.mean_system_time(w, none)), 1 + LINE.base / LINE.per_query
+    rule = calm * (1 + 9 / square / rest)
+    assert abs(run.value - rule) < max(run.half_width, 0.01 * rule)
+    # with 2 in place of 1 + c², as for exponential lengths, equal ones are far off
+    if name == "equal":
+        assert not run.covers(calm * (1 + 9 / 2 / rest))
 
 
 def test_the_reasoning_traffic_is_that_of_its_clients():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from thinkqueue.arrivals import MarkovModulated
 from thinkqueue.simulation.batching import Batch, Prompts
 from thinkqueue.simulation.replication import Cut
 from thinkqueue.simulation.tally import TYPE_LATE, WAITING, empty_tally
+from thinkqueue.workload import Moments
 from workloads import LINE, MEASURED, QWEN, batching_workload
 
 X = np.array([500.0, 1000.0, 4000.0, 3000.0, 2000.0])
@@ -212,26 +215,91 @@ def test_the_exact_law_lies_in_the_intervals(server):
     assert inside >= 29
 
 
-def test_the_law_of_the_lengths_does_not_matter_where_the_overflow_shares():
-    quantiles = (np.arange(200) + 0.5) / 200
-    laws = {
-        "fixed": np.full(200, 1000.0),
-        "exponential": -np.log1p(-quantiles),
-        "wide": np.where(quantiles < 0.9, 0.2, 8.2),
-    }
-    values = {}
-    for name, lengths in laws.items():
-        w = tq.Workload.from_arrays(
-            share=np.full(200, 1 / 200), gain=0.5, rate=1e-3, baseline=0.0,
-            answer_tokens=lengths / lengths.mean() * 1000, arrival_rate=3.0, accuracy_weight=1.0,
-            server=Batching(LINE, 64),
-        )  # fmt: skip
-        run = tq.simulate(w, np.zeros(200), jobs=1_000_000, seed=1, level=0.9999)
-        expected = float(tq.mean_system_time(w, np.zeros(200)))
-        assert run.mean_system_time.low < expected < run.mean_system_time.high
-        assert run.mean_system_time.half_width < 0.025 * expected
-        values[name] = expected
-    np.testing.assert_allclose(list(values.values()), values["fixed"], rtol=1e-12)
+class Drawn(NamedTuple):
+    """Lengths of a type's mean times a random number of mean 1."""
+
+    law: Callable[[np.random.Generator, int], np.ndarray]
+    square: float
+    answer: float = 1000.0
+
+    def mean(self, tokens):
+        return tokens + self.answer
+
+    def moments(self, tokens):
+        x, one = self.mean(tokens), np.ones_like(tokens)
+        return Moments(x, self.square * x**2, one, 2 * self.square * x, 0.0, 2 * self.square * one)
+
+    def draw(self, tokens, kinds, random):
+        return self.mean(tokens)[kinds] * self.law(random, kinds.size)
+
+
+LAWS = {
+    "equal": (lambda g, n: np.ones(n), 1.0),
+    "exponential": (lambda g, n: g.exponential(size=n), 2.0),
+    "wide": (lambda g, n: np.where(g.random(n) < 0.9, 0.2, 8.2), 6.76),
+}
+
+
+def of_two(service, server, rate):
+    return tq.Workload.from_arrays(
+        share=[0.7, 0.3], gain=0.5, rate=1e-3, baseline=0.0, service=service, arrival_rate=rate,
+        accuracy_weight=1.0, server=server,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("server", [Batching(LINE), Batching(LINE, 64)], ids=repr)
+def test_the_law_of_the_lengths_does_not_matter_where_the_overflow_shares(server):
+    tokens = np.array([0.0, 2000.0])
+    expected = of_two(Drawn(*LAWS["equal"]), server, 2.5)
+    mean, types = float(tq.mean_system_time(expected, tokens)), tq.mean_type_time(expected, tokens)
+    present = tq.queries_present(expected, tokens)
+    for law in LAWS.values():
+        w = of_two(Drawn(*law), server, 2.5)
+        assert float(tq.mean_system_time(w, tokens)) == pytest.approx(mean, rel=1e-12)
+        run = tq.simulate(w, tokens, jobs=1_000_000, seed=1, level=0.9999)
+        assert run.mean_system_time.covers(mean)
+        assert run.mean_system_time.half_width < 0.04 * mean
+        times = run.per_type.mean_system_time
+        assert ((times.low < types) & (types < times.high)).all()
+        law_of_number = present.probability(np.arange(run.found.size))
+        assert np.abs(np.cumsum(law_of_number) - np.cumsum(run.found)).max() < 0.02
+
+
+def test_the_law_of_the_lengths_matters_where_they_wait_or_work_grows():
+    none = np.zeros(2)
+    for server in (Batching(LINE, 16, "wait"), Batching(HEAVY)):
+        runs = []
+        for law in LAWS.values():
+            w = of_two(Drawn(*law), server, 1.0)
+            if server.token_time is not HEAVY:
+                w = w.replace(arrival_rate=0.9 / float(tq.utilization(w, none)))
+            runs.append(tq.simulate(w, none, jobs=400_000, seed=2).mean_system_time)
+        assert runs[0].high < runs[1].low < runs[1].high < runs[2].low
+
+
+def test_random_lengths_are_drawn_once_and_too_long_ones_go_alone():
+    w = of_two(Drawn(*LAWS["wide"]), Batching(LINE), 0.8)
+    one, other = (tq.simulate(w, [0.0, 0.0], jobs=50_000, seed=3, memory=m) for m in (1e9, None))
+    assert one.mean_system_time.value == other.mean_system_time.value
+    # a memory for 5,000 tokens, of which a tenth of the queries asks for 8,200: they still leave
+    rare = w.replace(arrival_rate=0.02)
+    loose, tight = (tq.simulate(rare, [0, 0], jobs=20_000, seed=3, memory=m) for m in (None, 5000))
+    assert tight.queries == 20_000
+    assert tight.mean_waiting_time.low > 5 * loose.mean_waiting_time.high
+    with pytest.raises(WorkloadError, match="are drawn"):
+        tq.simulate(w, [0.0, 0.0], jobs=10, seed=3, whole_steps=True)
+
+
+@pytest.mark.slow
+def test_the_exact_time_with_prompts_and_context_lies_in_the_intervals():
+    w = batching_workload(Batching(HEAVY), prompt_time=0.15, prompt_tokens=3000.0)
+    w = w.replace(arrival_rate=0.7 * w.arrival_rate / float(tq.utilization(w, X / 50)))
+    expected = tq.branching_time(w, X / 50).mean_system_time
+    simple = float(tq.mean_system_time(w, X / 50))
+    runs = [tq.simulate(w, X / 50, jobs=60_000, seed=seed, level=0.9) for seed in range(40)]
+    assert sum(run.mean_system_time.covers(expected) for run in runs) >= 29
+    # negative control: the simple form
+    assert sum(run.mean_system_time.covers(simple) for run in runs) <= 4
 
 
 @pytest.mark.slow

@@ -316,7 +316,8 @@ def flow(until: float, steps: Steps, crowd: Crowd, prompts: Prompts, tally: Tall
         state[CLOCK] += ahead
         state[CONTEXT] += n * ahead
         leave(now, steps, crowd, prompts, tally)
-        admit(steps, crowd, prompts)
+        if crowd.waiting.size[0] > 0:
+            admit(steps, crowd, prompts)
 
 
 @inlined
