@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_what_the_logs_predict_is_what_the_next_log_shows(batching: bool, tmp_pa
     truth = server(batching)
     with stand_in(truth, 1) as running:
         running.traffic(asking(1500), queries=1500, seed=1, log=tmp_path / "spans.json")
-    with stand_in(truth, 2) as running:
+    with stand_in(truth, 2, start=1.76e9) as running:
         for k, name in enumerate(truth.names):
             for budget in BUDGETS:
                 log = tmp_path / f"eval-{k}-{budget}.json"
@@ -133,11 +134,16 @@ def test_the_stand_in_says_what_it_cannot_do(tmp_path: Path) -> None:
         running.ask({"metadata": {"task": "nobody"}}, 0.0)
 
 
-def test_a_command_shows_what_a_terminal_would(tmp_path: Path) -> None:
+def test_a_command_shows_what_a_terminal_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in the kernel of a notebook
     shown = command("thinkqueue solve nothing.toml", tmp_path)
     assert shown.startswith("$ thinkqueue solve nothing.toml\nthinkqueue: nothing.toml: No such")
     assert shown.endswith("[ended with status 2]")
     server(batching=False).to_toml(tmp_path / "w.toml")
     assert json.loads(command("thinkqueue solve *.toml --json", tmp_path).split("\n", 1)[1])
+    assert "\x1b" not in command("thinkqueue solve w.toml", tmp_path)
+    assert os.environ["FORCE_COLOR"] == "1"
     with pytest.raises(ValueError, match="only thinkqueue"):
         command("rm w.toml", tmp_path)

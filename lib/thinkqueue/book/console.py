@@ -11,6 +11,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 WIDTH = 80
+COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""What makes programs write colours where there is no terminal; a notebook's kernel sets some."""
 
 
 def command(line: str, folder: str | os.PathLike[str]) -> str:
@@ -51,14 +53,14 @@ def _matching(word: str) -> list[str]:
 @contextlib.contextmanager
 def _in(folder: Path) -> Iterator[None]:
     """Work in a folder, at a terminal of a known width."""
-    before, width = Path.cwd(), os.environ.get("COLUMNS")
+    folder_before, before = Path.cwd(), dict(os.environ)
     os.chdir(folder)
     os.environ["COLUMNS"] = str(WIDTH)
+    for name in COLOURS:
+        os.environ.pop(name, None)
     try:
         yield
     finally:
-        os.chdir(before)
-        if width is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = width
+        os.chdir(folder_before)
+        os.environ.clear()
+        os.environ.update(before)

@@ -42,10 +42,13 @@ class Engine:
         Its laws.
     seed : int
         Of who is right.
+    start : float, optional
+        What the clock shows at first, in s.
     """
 
     workload: Workload
     seed: int
+    start: float = START
     spans: list[dict[str, Any]] = field(default_factory=list)
     clock: float = 0.0
     served: float = 0.0
@@ -86,7 +89,7 @@ class Engine:
     def quiet(self) -> float:
         """Return a time at which nobody is there."""
         self.finish()
-        ends = [span["end_time"] - START for span in self.spans[-1:]]
+        ends = [span["end_time"] - self.start for span in self.spans[-1:]]
         return float(max([self.clock, *ends])) + 1.0
 
     def alone(self) -> float:
@@ -116,7 +119,7 @@ class Engine:
             "gen_ai.usage.output_tokens": tokens,
             "gen_ai.usage.reasoning.output_tokens": thoughts,
         }
-        span = {"name": "chat", "start_time": START + at, "attributes": attributes}
+        span = {"name": "chat", "start_time": self.start + at, "attributes": attributes}
         self.spans.append(span)
         if isinstance(self.workload.service, Affine):  # one at a time
             service = self.workload.service
@@ -126,7 +129,7 @@ class Engine:
             first = begin + float(service.base_time[k]) * 0.5 - at
             attributes["gen_ai.latency.time_in_queue"] = begin - at
             attributes["gen_ai.latency.time_to_first_token"] = first
-            span["end_time"] = START + self.served
+            span["end_time"] = self.start + self.served
             return
         self.present += 1
         heapq.heappush(self.marks, (self.served + 1, number, False))
@@ -145,9 +148,9 @@ class Engine:
             span = self.spans[number]
             if last:
                 self.present -= 1
-                span["end_time"] = START + when
+                span["end_time"] = self.start + when
             else:
-                to_first = when - (span["start_time"] - START)
+                to_first = when - (span["start_time"] - self.start)
                 span["attributes"]["gen_ai.latency.time_to_first_token"] = to_first
         if self.marks and math.isfinite(time):
             self.served += (time - self.clock) / self._step()
@@ -268,7 +271,7 @@ class StandIn:
 
 
 @contextmanager
-def stand_in(workload: Workload, seed: int = 0) -> Iterator[StandIn]:
+def stand_in(workload: Workload, seed: int = 0, start: float = START) -> Iterator[StandIn]:
     """Start a server on a free port of loopback, and stop it at the end.
 
     Parameters
@@ -277,8 +280,10 @@ def stand_in(workload: Workload, seed: int = 0) -> Iterator[StandIn]:
         Its laws, which no log tells directly.
     seed : int, optional
         Of who is right.
+    start : float, optional
+        What its clock shows at first, in s.
     """
-    engine = Engine(workload, seed)
+    engine = Engine(workload, seed, start)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -313,7 +313,7 @@ def _notes(system: System, answer_room: int) -> list[str]:
         ),
         Enforcement.LEVEL: (
             "A level: the best choice from the menu of its mean tokens, all types together; the "
-            "nearest level for each is not it."
+            "nearest level for each need not be it."
         ),
     }
     found = [notes[system.enforcement]]
