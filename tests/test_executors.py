@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.calibration.designs import rows
+from tests.clusters import ROOT, Cluster, same_bits
 from tests.workloads import QWEN
 
 import thinkqueue as tq
 from thinkqueue.executors import cluster, gather, processes
 
-ROOT = Path(__file__).parents[1]
 RATES = np.linspace(0.001, 0.12, 60_000)
 
 
@@ -34,13 +31,6 @@ def server() -> tq.Workload:
 
 def sweep(server: tq.Workload, executor: Executor | None, report: Any = None) -> tq.GridSolution:
     return tq.solve_grid(server, arrival_rate=RATES, executor=executor, report=report)
-
-
-def same_bits(one: Any, other: Any) -> bool:
-    return all(
-        np.asarray(getattr(one, f.name)).tobytes() == np.asarray(getattr(other, f.name)).tobytes()
-        for f in fields(one)
-    )
 
 
 def check_all(server: tq.Workload, executor: Executor) -> None:
@@ -96,45 +86,6 @@ def test_an_empty_grid_stays_empty(server: tq.Workload) -> None:
 
 
 # a cluster ------------------------------------------------------------------------------------
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'lib'}:{ROOT}"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-        env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, text=True,
-        stderr=subprocess.PIPE if arguments[0] == "dask_scheduler" else subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-class Cluster:
-    """A scheduler and two workers of one thread each, on loopback."""
-
-    def __init__(self) -> None:
-        self.scheduler = start(
-            "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
-        )
-        assert self.scheduler.stderr is not None
-        for line in self.scheduler.stderr:
-            found = re.search(r"Scheduler at:\s+(tcp://127\.0\.0\.1:\d+)", line)
-            if found:
-                self.address = found[1]
-                break
-        self.workers = [self.worker() for _ in range(2)]
-
-    def worker(self) -> subprocess.Popen[str]:
-        return start(
-            "dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-            "--host", "127.0.0.1",
-        )  # fmt: skip
-
-    def stop(self) -> None:
-        for process in (*self.workers, self.scheduler):
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            process.wait()
-            if process.stderr:
-                process.stderr.close()
 
 
 @pytest.fixture(scope="module")

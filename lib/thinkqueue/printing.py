@@ -83,7 +83,8 @@ def number(value: float, format: str) -> str:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    # in a notebook it would print tables as markup, in colours
+    return Console(highlight=False, markup=False, emoji=False, force_jupyter=False)
 
 
 def _finite(facts: Any) -> Any:

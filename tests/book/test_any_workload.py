@@ -30,7 +30,14 @@ from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
 #: Parameters of chapters that cost time and prove nothing here.
-QUICK = {"jobs": 20_000, "queries": 2_000, "points": 40, "servers": 3, "boxes": 300}
+QUICK = {
+    "jobs": 20_000,
+    "queries": 2_000,
+    "points": 40,
+    "servers": 3,
+    "boxes": 300,
+    "questions": 40,
+}
 
 
 def book_server() -> tq.Workload:

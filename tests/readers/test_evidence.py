@@ -120,6 +120,27 @@ def test_times_of_an_evaluation_do_not_count_beside_traffic(files: list[Path]) -
     assert np.nanmax(tq.read_logs(files).measurements.latency) < 99
 
 
+def test_times_of_an_evaluation_count_where_a_cap_makes_all_thoughts_of_one_length(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    """A line needs two lengths; an evaluation that says when it asked has them."""
+    capped = json.loads(files[0].read_text())
+    for span in capped:
+        span["attributes"]["gen_ai.usage.reasoning.output_tokens"] = 200
+    (tmp_path / "capped.json").write_text(json.dumps(capped))
+    evaluations = []
+    for path in files[1:]:
+        log = json.loads(path.read_text())
+        for number, sample in enumerate(log["samples"]):
+            sample["started_at"] = 1e6 * (len(evaluations) + 1) + 200.0 * number
+        evaluations.append(tmp_path / path.name)
+        evaluations[-1].write_text(json.dumps(log))
+    for names, most in (({"humaneval": "code"}, 99.0), ({}, 99.0)):
+        rows = tq.read_logs([tmp_path / "capped.json", *evaluations], tasks=names).measurements
+        assert np.nanmax(rows.latency) == most
+    assert np.nanmax(tq.read_logs([files[0], *evaluations]).measurements.latency) < 99
+
+
 def test_traffic_alone_lacks_accuracy(files: list[Path]) -> None:
     lacks = tq.read_logs(files[:1]).missing
     assert [lack.what for lack in lacks] == ["how often answers are right"]

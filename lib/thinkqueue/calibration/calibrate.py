@@ -625,7 +625,7 @@ def _lines(task: TaskCalibration) -> list[str]:
         )
     if task.variation:
         lines.append(f"  lengths {task.variation.verdict}: {task.variation.words}")
-    if task.usage:
+    if task.usage and not np.array_equal(task.usage.caps, task.usage.used):
         pairs = zip(task.usage.caps, task.usage.used, strict=True)
         shown_pairs = listed(f"{cap:.4g} uses {used:.4g}" for cap, used in pairs)
         lines.append(f"  tokens are means of tokens used, not budgets: a budget of {shown_pairs}")

@@ -298,8 +298,10 @@ def _traffic(evidence: tq.Evidence, server: Kind) -> dict[str, Any]:
 
 def _print_traffic(evidence: tq.Evidence, facts: dict[str, Any]) -> None:
     print_lines("")
-    for file in facts["files"]:
-        print_lines(f"{file['requests']:,} requests by {file['format']}: {file['file']}")
+    for form in dict.fromkeys(file["format"] for file in facts["files"]):
+        own = [file for file in facts["files"] if file["format"] == form]
+        where = own[0]["file"] if len(own) == 1 else f"{len(own):,} files"
+        print_lines(f"{sum(file['requests'] for file in own):,} requests by {form}: {where}")
     rate = facts["traffic"].get("arrival_rate")
     if rate:
         print_lines(
@@ -318,9 +320,9 @@ def _print_traffic(evidence: tq.Evidence, facts: dict[str, Any]) -> None:
     if "token_time" in facts:
         time = facts["token_time"]
         print_lines(
-            f"a token takes {1e3 * time['base']:.3f} ± {1e3 * time['base_error']:.3f} ms and "
-            f"{1e3 * time['per_query']:.4f} ± {1e3 * time['per_query_error']:.4f} ms more for each "
-            f"query in the batch, seen up to {time['largest_batch']:.0f} queries"
+            f"a token takes {1e3 * time['base']:.4g} ± {1e3 * time['base_error']:.1g} ms, and "
+            f"{1e3 * time['per_query']:.4g} ± {1e3 * time['per_query_error']:.1g} ms more for each "
+            f"query in the batch; seen up to {time['largest_batch']:.0f} queries"
         )
         if time["objection"]:
             print_lines(f"A line hides something: {time['objection']}.")
@@ -375,7 +377,7 @@ def _telling(first: str) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.markup import escape
 
-    with Console(stderr=True).status(first) as status:
+    with Console(stderr=True, force_jupyter=False).status(first) as status:
         yield lambda text: status.update(escape(printable(text)))
 
 

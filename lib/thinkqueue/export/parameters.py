@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pprint import pformat
 from typing import Any
 
 import numpy as np
@@ -105,7 +104,8 @@ class RequestParameters:
 
     def router(self) -> str:
         """Return a Python module that puts the parameters of its type into each request."""
-        table = pformat(self.requests, sort_dicts=False, width=96)
+        rows = [f"    {name!r}: {body!r}," for name, body in self.requests.items()]
+        table = "\n".join(["{", *rows, "}"])
         return _ROUTER.format(name=self.system.name, kind=self.system.enforcement, table=table)
 
 
@@ -313,7 +313,7 @@ def _notes(system: System, answer_room: int) -> list[str]:
         ),
         Enforcement.LEVEL: (
             "A level: the best choice from the menu of its mean tokens, all types together; the "
-            "nearest level for each is not it."
+            "nearest level for each need not be it."
         ),
     }
     found = [notes[system.enforcement]]

@@ -20,7 +20,7 @@ from thinkqueue.calibration.tables import COLUMNS
 from thinkqueue.calibration.token_time import TokenTimeFit, fit_token_time
 from thinkqueue.calibration.words import listed
 from thinkqueue.readers.arrival_rate import ArrivalRate, arrival_rate
-from thinkqueue.readers.log import Log, join_logs
+from thinkqueue.readers.log import Log, Mask, join_logs
 from thinkqueue.readers.missing import Missing, MissingError
 from thinkqueue.workload import Batching, Workload
 
@@ -93,7 +93,7 @@ class Evidence:
         """All rows as :func:`~thinkqueue.calibrate` takes them.
 
         The time of a query is that in service where the wait in the queue was logged. Times of an
-        evaluation count only where there is no log of traffic.
+        evaluation count where there is no log of traffic, or all its thoughts are of one length.
 
         Raises
         ------
@@ -279,8 +279,7 @@ class Evidence:
         """Return the rows of a log that say something about thoughts."""
         told = np.isfinite(log.thinking_tokens) | np.isfinite(log.budget)
         waited = np.nan_to_num(log.waited)
-        # of traffic that does not say when it was sent nobody knows what was served alone
-        timed = np.isfinite(log.sent) | log.scored if not (log.scored and self.serving) else False
+        timed = self._tells_service(log)
         columns = {
             "budget": log.budget,
             "tokens": log.thinking_tokens,
@@ -293,6 +292,30 @@ class Evidence:
             "task": [name for name, keep in zip(log.task, told.tolist(), strict=True) if keep],
             **{name: values[told] for name, values in columns.items()},
         }
+
+    def _tells_service(self, log: Log) -> Mask:
+        """Return which requests of a log tell what a query alone takes.
+
+        Of traffic that does not say when it was sent nobody knows what was served alone. An
+        evaluation may have had another server: its times count where there is no traffic, or where
+        all thoughts of a type of the traffic are of one length, as under a hard cap, and the
+        evaluation says when each was sent.
+        """
+        sent = np.isfinite(log.sent)
+        if not log.scored:
+            return sent
+        if not self.serving:
+            return np.ones(len(log), np.bool_)
+        return sent & np.isin(np.array(log.task, dtype=object), list(self._of_one_length))
+
+    @cached_property
+    def _of_one_length(self) -> set[str]:
+        lengths: dict[str, set[float]] = {}
+        for log in self.serving:
+            for name in log.names:
+                seen = log.thinking_tokens[log.of(name) & np.isfinite(log.sent)]
+                lengths.setdefault(name, set()).update(np.unique(seen[np.isfinite(seen)]).tolist())
+        return {name for name, seen in lengths.items() if len(seen) < 2}
 
     def _missing_from(self, measured: Measurements) -> list[Missing]:
         found = []

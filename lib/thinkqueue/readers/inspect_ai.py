@@ -6,12 +6,16 @@ One file is one task under one setting, so a curve takes a file for each budget.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from thinkqueue.readers.document import Document
 from thinkqueue.readers.formats import Format, Reading, has, inside, left_out
 from thinkqueue.readers.log import NAN, Request
+
+PACKAGED = re.compile(r"^[\w-]+/(?=[\w.-]+$)")
+"""The package that a task comes from, as in inspect_evals/gsm8k."""
 
 RIGHT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 """The letters of inspect_ai: correct, incorrect, partly, no answer."""
@@ -33,7 +37,7 @@ def _requests(document: Document, rows: list[tuple[int, dict[str, Any]]]) -> Ite
     budget = document.number(
         inside(about, "model_generate_config", "reasoning_tokens"), field="reasoning_tokens"
     )
-    task = str(about["task"]).rpartition("/")[2]
+    task = PACKAGED.sub("", str(about["task"]))
     for number, row in rows:
         usage = inside(row, "model_usage", str(about.get("model"))) or {}
         if not usage and len(row.get("model_usage") or {}) == 1:
