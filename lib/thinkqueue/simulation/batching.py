@@ -225,9 +225,12 @@ def serve(
             x = np.ceil(x)
         serial, now = crowd.serial[0], crowd.state[NOW]
         crowd.found[crowd.batch.size[0] + crowd.waiting.size[0]] += 1
-        push(crowd.waiting, float(serial), serial, now, k, x)
-        if not steps.whole:
-            admit(steps, crowd, prompts)
+        # in whole steps nothing begins before the one in progress has ended
+        lined_up = steps.whole or crowd.waiting.size[0] > 0
+        if lined_up or not has_room(steps, crowd, prompts.tokens[k] + x):
+            push(crowd.waiting, float(serial), serial, now, k, x)
+        else:
+            enter(crowd, prompts, serial, now, k, x)
         crowd.serial[0] += 1
         pass_time(tally, gaps[handled])
         pass_until(now + gaps[handled], steps, crowd, prompts, tally)
@@ -243,26 +246,31 @@ def serve(
 
 
 @inlined
-def has_room(steps: Steps, crowd: Crowd, prompts: Prompts) -> bool:
-    """Say whether the first of the line could enter the batch; one too long for it goes alone."""
-    size = prompts.tokens[crowd.waiting.kind[0]] + crowd.waiting.work[0]
+def has_room(steps: Steps, crowd: Crowd, size: float) -> bool:
+    """Say whether so many tokens, prompt included, fit into the batch; too many may go alone."""
     fits = crowd.state[RESERVED] + size <= steps.memory or crowd.batch.size[0] == 0
     return bool(fits and crowd.batch.size[0] < steps.places)
 
 
 @inlined
+def enter(crowd: Crowd, prompts: Prompts, serial: int, arrival: float, k: int, x: float) -> None:
+    """Let a query into the batch."""
+    push(crowd.batch, crowd.state[CLOCK] + x, serial, arrival, k, x)
+    crowd.state[READING] += prompts.time[k]
+    crowd.state[CONTEXT] += prompts.tokens[k]
+    crowd.state[RESERVED] += prompts.tokens[k] + x
+
+
+@inlined
 def admit(steps: Steps, crowd: Crowd, prompts: Prompts) -> None:
     """Let those enter the batch who have come, one after another, as long as there is room."""
-    state = crowd.state
-    while crowd.waiting.size[0] > 0:
-        late = steps.whole and crowd.waiting.arrival[0] > state[BEGAN]
-        if late or not has_room(steps, crowd, prompts):
+    waiting = crowd.waiting
+    while waiting.size[0] > 0:
+        late = steps.whole and waiting.arrival[0] > crowd.state[BEGAN]
+        if late or not has_room(steps, crowd, prompts.tokens[waiting.kind[0]] + waiting.work[0]):
             break
-        _, serial, arrival, k, x = pop(crowd.waiting)
-        push(crowd.batch, state[CLOCK] + x, serial, arrival, k, x)
-        state[READING] += prompts.time[k]
-        state[CONTEXT] += prompts.tokens[k]
-        state[RESERVED] += prompts.tokens[k] + x
+        _, serial, arrival, k, x = pop(waiting)
+        enter(crowd, prompts, serial, arrival, k, x)
 
 
 @inlined
@@ -331,9 +339,10 @@ def pass_steps(until: float, steps: Steps, crowd: Crowd, prompts: Prompts, tally
         n, pace = crowd.batch.size[0], pace_of(steps, crowd)
         half = n * steps.per_context / 2
         count = np.round(crowd.batch.key[0] - state[CLOCK])
-        if crowd.waiting.size[0] > 0 and has_room(steps, crowd, prompts):
+        line = crowd.waiting
+        if line.size[0] > 0 and has_room(steps, crowd, prompts.tokens[line.kind[0]] + line.work[0]):
             # the first step to end when the next one has come
-            left = max(crowd.waiting.arrival[0] - state[BEGAN] - state[READING], 0.0)
+            left = max(line.arrival[0] - state[BEGAN] - state[READING], 0.0)
             root = np.sqrt((pace - half) ** 2 + 4 * half * left)
             many = 2 * left / (pace - half + root)
             count = min(count, max(np.ceil(many), 1.0))
