@@ -209,6 +209,20 @@ def test_calibrate_reads_logs_and_writes_a_workload(logs: list[Path], tmp_path: 
     assert len(found["files"]) == len(logs)
 
 
+def test_caps_that_are_more_than_their_means_are_ready_to_be_exported(tmp_path: Path) -> None:
+    """Under a cap of 1,000 thoughts of 600 are used in the mean: the cap is what to write."""
+    lines = ["task,budget,tokens,correct,total,latency"]
+    for budget, right in ((0, 30), (500, 60), (1000, 75), (2000, 86), (4000, 88)):
+        lines.append(f"chat,{budget},{0.6 * budget},{right},100,{0.5 + 0.006 * budget}")
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    options = ["-w", 60, "--arrival-rate", 0.01, "-o", tmp_path / "w.toml"]
+    shown = " ".join(run("calibrate", tmp_path / "m.csv", *options).stdout.split())
+    (caps,) = re.findall(r"--caps (\d+)", shown)
+    found = facts("export", tmp_path / "w.toml", "--system", "vllm", "--caps", caps)
+    used = tq.solve(tq.Workload.from_toml(tmp_path / "w.toml")).tokens[0]
+    assert found["budgets"]["chat"] == pytest.approx(used / 0.6, rel=0.02)
+
+
 def test_calibrate_says_what_no_file_says(logs: list[Path]) -> None:
     shown = " ".join(run("calibrate", logs[0]).stdout.split())
     assert "Not known: how often answers are right of" in shown

@@ -369,6 +369,9 @@ def _print_caps(caps: list[dict[str, Any]], *, guessed: bool) -> None:
         ["type", "tokens used, in the mean", "cap to set"],
         [[row["name"], number(row["tokens"], ",.0f"), number(row["cap"], ",.0f")] for row in caps],
     )
+    if any(abs(row["cap"] - row["tokens"]) > 1 for row in caps):
+        every = ",".join(f"{row['cap']:.0f}" for row in caps)
+        print_lines(f"Thoughts end by themselves too: export these caps, --caps {every}")
 
 
 @contextmanager
