@@ -4,7 +4,8 @@
 reference and builds the pages; ``python -m thinkqueue.book reference`` renews that reference.
 """
 
-from thinkqueue.book.subject import Subject, read_subject, table
+from thinkqueue.book.subject import Subject, read_subject
+from thinkqueue.book.tables import table
 from thinkqueue.book.values import glue
 
 __all__ = ["Subject", "glue", "read_subject", "table"]

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from thinkqueue.book.names import aligned, drawn, written
-from thinkqueue.names import printable
 from thinkqueue.workload import Workload
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 #: The files and the name of the server that the sentences of the book are about: one at a time, and
 #: many at once.
@@ -84,23 +78,6 @@ def read_subject(path: str | os.PathLike[str]) -> Subject:
         f"them state the numbers of this book's server, {OWN_TITLE}."
     )
     return Subject(workload, label, own=False)
-
-
-def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
-    """Set rows as a table, in which no text is taken for markup or for a formula.
-
-    Parameters
-    ----------
-    rows
-        One mapping a row, from the heading of a column to what stands there.
-    """
-    import pandas as pd
-    from IPython.display import HTML
-
-    texts = [{head: printable(str(cell)) for head, cell in row.items()} for row in rows]
-    with pd.option_context("display.max_colwidth", None):
-        markup = pd.DataFrame(texts).to_html(index=False, border=0)
-    return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{markup}</div>')
 
 
 def _display(markup: str) -> None:
