@@ -36,8 +36,7 @@ from thinkqueue.checks import floats, one_number
 from thinkqueue.delay.time import only_fifo, refuse_unstable
 from thinkqueue.errors import WorkloadError
 from thinkqueue.global_search.pieces import Pieces, Replies, TooManyPieces
-from thinkqueue.solution import Solution
-from thinkqueue.solve import solve
+from thinkqueue.solution import Step
 from thinkqueue.workload import Interpolated, Workload
 
 MULTIPLIER_STEPS = 60
@@ -46,11 +45,11 @@ MULTIPLIER_STEPS = 60
 ENOUGH = 0.02
 """How closely a multiplier is sought, relative to what separates its bound from the best."""
 
-CLIMB = 20
-"""Steps of a climb to a local optimum; where it needs more, the search itself goes on."""
+FIRST_CELLS = 4
+"""How many cells the loads are cut into at first."""
 
 COARSEST, FINER = 1e-3, 100.0
-"""The part of J by which the first lines above the curves raise the bound; how it then falls."""
+"""By which part of the worth of all answers the first lines may raise the bound; how it falls."""
 
 NARROWEST = 1e-12
 """The relative width of a cell that is not halved any more."""
@@ -136,9 +135,11 @@ class FixedLoad:
         Served first come, first served.
     error : float
         By how much the lines above the curves may raise the bound in all, in s.
+    alone : bool, optional
+        Whether budgets by which one type alone would overload the server are left out.
     """
 
-    def __init__(self, workload: Workload, error: float) -> None:
+    def __init__(self, workload: Workload, error: float, *, alone: bool = True) -> None:
         only_fifo(workload, "The bound of a load")
         self.w, self.service = workload, Quadratic.of(workload)
         w, own = workload, self.service
@@ -148,11 +149,13 @@ class FixedLoad:
         slack = 1 - self.rate * self.idle
         if not slack > 0:
             refuse_unstable(w, 1 - slack, "even with no thinking tokens at all")
-        with np.errstate(divide="ignore", over="ignore"):
-            alone = np.where(w.share > 0, slack / (self.rate * w.share * own.c), np.inf)
-        # of a type that nobody sends, a query is worth no more than its answer
-        alone = np.minimum(alone, np.where(w.share > 0, np.inf, self.worth / own.c))
-        self.all = Box(np.zeros(len(w)), np.minimum(w.max_tokens, alone))
+        # beyond, a query costs more time than any answer is worth; and no type overloads alone
+        top = np.minimum(w.max_tokens, self.worth / own.c)
+        if alone:
+            with np.errstate(divide="ignore", over="ignore"):
+                most = slack / (self.rate * w.share * own.c)
+            top = np.minimum(top, most)
+        self.all = Box(np.zeros(len(w)), top)
         self.pieces = Pieces.of(w.curves, self.all.high, self._part(error))
         self.best_tokens, self.best_value = np.zeros(len(w)), -np.inf
 
@@ -368,7 +371,7 @@ class Node(NamedTuple):
 class Found(NamedTuple):
     """Where the search stands: the best allocation, the bound on all others, how many cells."""
 
-    local: Solution
+    history: tuple[Step, ...]
     tokens: Array
     objective: float
     upper_bound: float
@@ -387,17 +390,26 @@ class Search:
     """
 
     def __init__(self, workload: Workload, wanted: float) -> None:
-        self.w = workload
-        self.local = solve(workload, max_steps=CLIMB, throw=False)
-        size = max(1.0, abs(self.local.objective))
-        self.wanted = wanted * size
-        self.error = COARSEST * size
+        self.part = wanted
+        stake = workload.accuracy_weight * float(workload.weight @ workload.share)
+        self.error = COARSEST * max(1.0, stake)
         self.bound = FixedLoad(workload, self.error)
-        self.bound.offer(self.local.tokens)
-        self.polished = self.bound.best_value
+        self.bound.offer(self.bound.best_tokens)
         self.order, self.cells = itertools.count(), 0
         self.heap: list[tuple[float, int, Node]] = []
         self.closed = -np.inf
+        self.history: list[Step] = []
+
+    @property
+    def wanted(self) -> float:
+        """The gap at which to stop, in s."""
+        return self.part * max(1.0, abs(self.bound.best_value))
+
+    @property
+    def upper(self) -> float:
+        """What no allocation exceeds, in s."""
+        top = -self.heap[0][0] if self.heap else -np.inf
+        return max(top, self.closed, self.bound.best_value)
 
     def run(self, max_cells: int) -> Found:
         """Search until the gap is reached or the cells run out.
@@ -411,18 +423,15 @@ class Search:
         whole = bound.all
         start, stop = bound.span(whole)
         if start < stop:
-            own = bound.service
-            load = bound.rate * float(bound.share @ own.mean(self.local.tokens))
-            middle = min(max(bound.rate / (2 * (1 - load)), start), stop)
-            ends = [bound.end(at, whole) for at in sorted({start, middle, stop})]
-            self._polish()
+            ends = [bound.end(at, whole) for at in np.geomspace(start, stop, FIRST_CELLS + 1)]
             for left, right in itertools.pairwise(ends):
                 self._push(Node(left, right, whole), np.inf)
-        self._close(max_cells, max(self.wanted, 3 * self.error))
+        self._close(max_cells)
         while self.heap and self.cells < max_cells and self._refine():
-            self._close(max_cells, max(self.wanted, 3 * self.error))
-        upper = max(-self.heap[0][0] if self.heap else -np.inf, self.closed, bound.best_value)
-        return Found(self.local, bound.best_tokens, bound.best_value, upper, self.cells)
+            self._close(max_cells)
+        return Found(
+            tuple(self.history), bound.best_tokens, bound.best_value, self.upper, self.cells
+        )
 
     def _push(self, node: Node, most: float) -> None:
         top = min(float(cell_bound(node.left, node.right)), most)
@@ -431,25 +440,24 @@ class Search:
         else:
             self.closed = max(self.closed, top)
 
-    def _polish(self) -> None:
-        """Climb from the best allocation that came by, and keep what is found."""
-        bound = self.bound
-        if bound.best_value > self.polished + self.error:
-            found = solve(self.w, start=bound.best_tokens, max_steps=CLIMB, throw=False)
-            if bound.offer(found.tokens) or found.objective > self.local.objective:
-                self.local = found
-            self.polished = bound.best_value
-
-    def _close(self, max_cells: int, gap: float) -> None:
+    def _close(self, max_cells: int) -> None:
+        """Cut cells until the lines above the curves are what keeps the bound from closing."""
         bound, heap = self.bound, self.heap
-        while heap and self.cells < max_cells and -heap[0][0] > bound.best_value + gap:
+        while heap and self.cells < max_cells:
+            if -heap[0][0] <= bound.best_value + max(self.wanted, 3 * self.error):
+                break
             negative, _, node = heapq.heappop(heap)
+            if -negative <= bound.best_value + self.wanted:
+                self.closed = max(self.closed, -negative)
+                continue
             self.cells += 1
-            for part in self._parts(node, -negative, gap):
+            for part in self._parts(node, -negative):
                 self._push(part, -negative)
-            self._polish()
+        value = bound.best_value
+        load = bound.rate * float(bound.share @ bound.service.mean(bound.best_tokens))
+        self.history.append(Step(value, self.upper - value, load))
 
-    def _parts(self, node: Node, top: float, gap: float) -> Iterator[Node]:
+    def _parts(self, node: Node, top: float) -> Iterator[Node]:
         """Cut a cell: where one type is torn its budgets, else the loads."""
         bound = self.bound
         left, right = node.left, node.right
@@ -481,7 +489,16 @@ class Search:
         if self.error <= self.wanted / 4:
             return False
         self.error = max(self.error / FINER, self.wanted / 4)
-        nodes = [(node, -negative) for negative, _, node in self.heap]
+        nodes = []
+        for negative, _, node in self.heap:
+            if -negative > bound.best_value + self.wanted:
+                nodes.append((node, -negative))
+            else:
+                self.closed = max(self.closed, -negative)
+        self.heap = [entry for entry in self.heap if -entry[0] > bound.best_value + self.wanted]
+        heapq.heapify(self.heap)
+        if not nodes:
+            return False
         try:
             bound.refine(np.any([bound.kept(node) for node, _ in nodes], axis=0), self.error)
         except TooManyPieces:
@@ -496,7 +513,6 @@ class Search:
                     known[key] = bound.end(end.burden, node.box, end.price)
                 ends.append(known[key])
             self._push(Node(ends[0], ends[1], node.box), top)
-        self._polish()
         return True
 
 
@@ -577,7 +593,7 @@ def fixed_load_bound(workload: Workload, utilization: ArrayLike, *, error: float
         If a load does not lie between that without thinking and 1, or the workload has another
         server.
     """
-    bound = FixedLoad(workload, one_number("error", error, least=1e-12))
+    bound = FixedLoad(workload, one_number("error", error, least=1e-12), alone=False)
     loads = floats("utilization", utilization)
     idle = bound.rate * bound.idle
     bad = ~((loads >= idle * (1 - 1e-12)) & (loads < 1))
