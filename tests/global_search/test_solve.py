@@ -217,3 +217,32 @@ def test_a_wrong_tau_is_found_out(monkeypatch):
     monkeypatch.setattr(FixedLoad, "replies", cheap)
     load = max(found.utilization, 0.01)
     assert tq.fixed_load_bound(w, load) < found.objective - 1e-3
+
+
+def test_a_task_that_was_switched_off_can_come_back_with_more_traffic():
+    # what is a theorem for concave curves (budgets fall as traffic grows) is false for these
+    w = Workload.from_arrays(
+        share=[0.5, 0.5], accuracy=[Hill(0.9, 900.0, 6.0), Hill(0.75, 300.0, 6.0)],
+        base_time=0.3, time_per_token=0.01224, arrival_rate=0.02, accuracy_weight=300.0,
+    )  # fmt: skip
+    paths = np.array([
+        tq.solve_globally(w.replace(arrival_rate=rate), gap=1e-5).tokens
+        for rate in np.geomspace(0.01, 2, 30)
+    ])  # fmt: skip
+    assert (np.diff(paths, axis=0) > 5).any()
+    assert (paths[0] > 0).all()
+    assert (paths[-1] == 0).all()
+
+
+def test_all_but_one_stand_where_their_curve_bends_down():
+    checked = 0
+    for seed in range(6):
+        w = any_workload(seed, 8, kinds=(0, 1))
+        found = tq.solve_globally(w)
+        tau = w.arrival_rate / (2 * (1 - found.utilization))
+        bend = w.accuracy_weight * w.weight * w.curves.bend(found.tokens)
+        inner = (found.tokens > 1) & (found.tokens < w.max_tokens - 1)
+        upwards = inner & (-bend > 2 * tau * w.time_per_token**2)
+        checked += inner.sum()
+        assert upwards.sum() <= 1
+    assert checked > 6

@@ -634,7 +634,7 @@ def envelope_bound(workload: Workload, *, gap: float = 1e-6) -> float:
     """
     gap = one_number("gap", gap, least=1e-12)
     stake = workload.accuracy_weight * float(workload.weight @ workload.share)
-    whole = FixedLoad(workload, gap * max(1.0, stake))
+    whole = FixedLoad(workload, gap * max(1.0, stake), alone=False)
     p = whole.pieces
     curves = []
     for k in range(len(workload)):
