@@ -7,7 +7,7 @@ import pytest
 
 import thinkqueue as tq
 from thinkqueue import Hill, Interpolated, Logistic, Saturating, Status, Workload, WorkloadError
-from thinkqueue.global_search.fixed_load import FixedLoad
+from thinkqueue.global_search.fixed_load import FixedLoad, Node
 from thinkqueue.global_search.pieces import Pieces
 from workloads import plain_workload, stable_tokens
 
@@ -246,3 +246,42 @@ def test_all_but_one_stand_where_their_curve_bends_down():
         checked += inner.sum()
         assert upwards.sum() <= 1
     assert checked > 6
+
+
+def test_loads_and_pieces_that_are_left_out_hold_nothing_better():
+    g = np.random.default_rng(5)
+    for seed in range(8):
+        w = any_workload(seed, 4, kinds=(0, 1, 2))
+        found = tq.solve_globally(w)
+        bound = FixedLoad(w, 1e-2 * max(1.0, abs(found.objective)))
+        tried = np.stack([found.tokens, *(stable_tokens(w, g) for _ in range(40))])
+        value, load = tq.objective(w, tried), tq.utilization(w, tried)
+        bound.offer(tried[np.argsort(value)[20]])
+        start, stop = bound.span(bound.all)
+        tau = w.arrival_rate / (2 * (1 - load))
+        better = value > bound.best_value
+        assert (start * (1 - 1e-9) <= tau[better]).all()
+        assert (tau[better] <= stop * (1 + 1e-9)).all()
+        # with all but the best known, the pieces of the best are kept in every cell around it
+        bound.best_value = found.objective - 1e-9
+        at = w.arrival_rate / (2 * (1 - found.utilization))
+        for wide in (1.003, 1.03, 1.3):
+            ends = [bound.end(tau, bound.all) for tau in (max(at / wide, start), at * wide)]
+            kept = bound.kept(Node(ends[0], ends[1], bound.all))
+            for k, x in enumerate(found.tokens):
+                here = (bound.pieces.left[k] <= x) & (x <= bound.pieces.right[k])
+                assert (kept[k] & here).any()
+
+
+def test_the_span_ends_where_waiting_eats_all_that_answers_are_worth():
+    # without base times M ≥ m² alone bounds the load: there τ m(τ)² is all that can be gained
+    w = Workload.from_arrays(
+        share=[1.0], accuracy=Hill(0.6, 500.0, 3.0), base_time=0.0, time_per_token=0.01,
+        arrival_rate=0.05, accuracy_weight=400.0,
+    )  # fmt: skip
+    found = tq.solve_globally(w)
+    bound = FixedLoad(w, 1e-3)
+    bound.offer(found.tokens)
+    _, stop = bound.span(bound.all)
+    mean = 1 / w.arrival_rate - 1 / (2 * stop)
+    assert stop * mean**2 == pytest.approx(bound.all_answers - bound.best_value, rel=1e-9)
