@@ -285,3 +285,56 @@ def test_the_span_ends_where_waiting_eats_all_that_answers_are_worth():
     _, stop = bound.span(bound.all)
     mean = 1 / w.arrival_rate - 1 / (2 * stop)
     assert stop * mean**2 == pytest.approx(bound.all_answers - bound.best_value, rel=1e-9)
+
+
+def test_caps_that_must_finish_against_every_pair_of_caps():
+    # the second moment is not quadratic here; in caps, by the law of lengths, it needs no tangent
+    law = tq.Lognormal(np.array([2000.0, 600.0]), np.array([1.5, 1.2]))
+    for alpha, rate in ((300.0, 0.02), (600.0, 0.05), (150.0, 0.05)):
+        w = Workload.from_arrays(
+            share=[0.4, 0.6], gain=[0.6, 0.5], rate=1e-3, baseline=0.1, base_time=[0.3, 0.2],
+            time_per_token=0.012, arrival_rate=rate, accuracy_weight=alpha,
+        )  # fmt: skip
+        random = tq.capped(w, law, must_finish=True)
+        found = tq.solve_globally(random, gap=1e-6)
+        assert found.converged
+        caps = np.concatenate([[0], np.geomspace(10, 32768, 300)])
+        pair = np.stack(np.meshgrid(caps, caps), axis=-1).reshape(-1, 2)
+        used = np.minimum(law.mean_under(pair), random.max_tokens)
+        stable = tq.utilization(random, used) < 1
+        used, pair = used[stable], pair[stable]
+        # J by hand
+        met = law.survival(pair)
+        p = 0.1 + np.array([0.6, 0.5]) * (1 - met)
+        s2 = w.base_time**2 + 2 * w.base_time * 0.012 * used + 0.012**2 * law.square_under(pair)
+        m = (w.share * (w.base_time + 0.012 * used)).sum(axis=1)
+        time = m + rate * (w.share * s2).sum(axis=1) / (2 * (1 - rate * m))
+        value = alpha * (w.share * p).sum(axis=1) - time
+        assert value.max() <= found.upper_bound
+        assert value.max() >= found.objective - 1e-3 * (1 + abs(found.objective))
+
+
+def test_a_second_moment_is_held_from_below():
+    law = tq.Lognormal(np.array([2000.0, 600.0]), np.array([1.5, 1.2]))
+    w = tq.capped(plain_workload(0, 2), law)
+    bound = FixedLoad(w, 1e-2)
+    least, line = bound.squares
+    for part in (0.0, 0.3, 0.7, 1.0):
+        x = bound.pieces.left + part * (bound.pieces.right - bound.pieces.left)
+        q = bound.service.square(x.T).T
+        off = (q - least - line * x)[bound.pieces.real]
+        assert off.min() >= -1e-9 * q.max()
+    quadratic = FixedLoad(any_workload(0, 2, kinds=(0,)), 1e-2)
+    assert quadratic.service.quadratic
+    assert not bound.service.quadratic
+
+
+def test_service_times_of_another_form_are_refused():
+    class Odd(tq.workload.Affine):
+        def moments(self, tokens):
+            told = super().moments(tokens)
+            return told._replace(mean=told.mean + 1e-3 * np.sqrt(tokens))
+
+    w = any_workload(2, 3, kinds=(0,))
+    with pytest.raises(WorkloadError, match="affine"):
+        tq.solve_globally(w.replace(service=Odd(w.base_time, w.time_per_token)))

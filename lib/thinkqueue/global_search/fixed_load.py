@@ -2,13 +2,15 @@ r"""The best budgets for accuracy curves of any kind, first come, first served: 
 
 At a fixed load the mean time is separable with its quadratic kept. With
 :math:`\tau = \lambda/(2y)`, :math:`m(\tau) = 1/\lambda - 1/(2\tau)` and service times whose first
-moment is affine and whose second moment :math:`q_k` is quadratic in the tokens,
+moment is affine and whose second moment :math:`q_k` is convex in the tokens,
 
 .. math:: J \le L(\tau, \mu) = \sum_k\pi_k\max_x\,[\alpha w_kp_k(x) - (1+\mu)s_k(x)
           - \tau q_k(x)] + \mu\,m(\tau)
 
-for every allocation of that load and any :math:`\mu`. The maximum is over the *curve* and not over
-its concave envelope, so that a type cannot pretend to mix two budgets at the variance of one: what
+for every allocation of that load and any :math:`\mu`. (A second moment that is convex and not
+quadratic, as under caps on a random length, is held from below by its tangents, piece by piece.)
+The maximum is over the *curve* and not over its concave envelope, so that a type cannot pretend to
+mix two budgets at the variance of one: what
 is left of the gap belongs to one type, see :func:`fixed_load_bound`. Between two loads the bound of
 :mod:`~thinkqueue.whole_tokens.load_search` holds,
 
@@ -31,11 +33,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, Index
 from thinkqueue.checks import floats, one_number
 from thinkqueue.delay.time import only_fifo, refuse_unstable
 from thinkqueue.errors import WorkloadError
-from thinkqueue.global_search.pieces import Pieces, Replies, TooManyPieces
+from thinkqueue.global_search.pieces import Also, Pieces, Replies, TooManyPieces, by_type
 from thinkqueue.solution import Step
 from thinkqueue.workload import Interpolated, Workload
 
@@ -55,56 +57,104 @@ NARROWEST = 1e-12
 """The relative width of a cell that is not halved any more."""
 
 
-class Quadratic(NamedTuple):
-    r"""Service times :math:`s = t + cx` in the mean, with :math:`q = a_0 + a_1x + a_2x^2`."""
+class Times:
+    r"""Service times with a mean :math:`t + cx` and a convex second moment q.
 
-    t: Array
-    c: Array
-    a0: Array
-    a1: Array
-    a2: Array
+    Where q is quadratic, it is taken as it is; where not, a tangent of q is below it on a piece.
 
-    @staticmethod
-    def of(workload: Workload) -> Quadratic:
-        """Read the moments of a service, or refuse it where they are of another form.
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
 
-        Parameters
-        ----------
-        workload : Workload
-            The workload.
+    Raises
+    ------
+    WorkloadError
+        If the mean is not affine or the second moment is not convex in the tokens.
+    """
 
-        Raises
-        ------
-        WorkloadError
-            If the mean is not affine or the second moment is not quadratic in the tokens.
-        """
-        zero = np.zeros(len(workload))
-        start = workload.service.moments(zero)
-        c, bend = (np.broadcast_to(x, zero.shape) for x in (start.mean_slope, start.square_bend))
-        found = Quadratic(start.mean, c, start.square, start.square_slope + zero, bend / 2)
-        for part in (0.01, 0.5, 1.0):
+    def __init__(self, workload: Workload) -> None:
+        self.moments, zero = workload.service.moments, np.zeros(len(workload))
+        start = self.moments(zero)
+        self.t, self.c = start.mean, start.mean_slope + zero
+        self.bend = np.asarray(start.square_bend / 2 + zero)
+        self.quadratic = True
+        for part in (1e-3, 0.01, 0.1, 0.5, 0.999):
             x = part * np.minimum(workload.max_tokens, 1e6)
-            there = workload.service.moments(x)
+            there = self.moments(x)
             size = 1e-9 * (np.abs(there.square) + np.abs(there.mean)) + 1e-300
-            if (np.abs(there.mean - found.mean(x)) > size).any() or (
-                np.abs(there.square - found.square(x)) > size
-            ).any():
+            parabola = start.square + (start.square_slope + self.bend * x) * x
+            self.quadratic &= bool((np.abs(there.square - parabola) <= size).all())
+            affine = (np.abs(there.mean - self.mean(x)) <= size).all()
+            if not (affine and np.all(there.square_bend >= 0)):
                 raise WorkloadError(
                     "The search for the best of all optima needs service times whose mean is "
-                    "affine and whose second moment is quadratic in the tokens; with caps on a "
-                    "random length they are not.",
+                    "affine and whose second moment is convex in the tokens.",
                     parameter="service",
                     value=workload.service,
                 )
-        return found
+        if not self.quadratic:
+            self.bend = zero
 
     def mean(self, tokens: Array) -> Array:
-        """Return s at these tokens."""
-        return self.t + self.c * tokens
+        """Return s at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.t + self.c * tokens)
 
     def square(self, tokens: Array) -> Array:
-        """Return q at these tokens."""
-        return self.a0 + (self.a1 + self.a2 * tokens) * tokens
+        """Return q at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.moments(tokens).square)
+
+    def square_slope(self, tokens: Array) -> Array:
+        """Return q' at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.moments(tokens).square_slope + np.zeros_like(tokens))
+
+    def below(self, pieces: Pieces) -> tuple[Array, Array]:
+        r"""Return :math:`a, b` with :math:`q \ge a + bx + \text{bend}\,x^2` on every piece.
+
+        Parameters
+        ----------
+        pieces : Pieces
+            With K pieces a type at most.
+        """
+        at = (pieces.left + pieces.right).T / 2
+        q, slope = self.square(at), self.square_slope(at)
+        line = slope - 2 * self.bend * at
+        return (q - (line + self.bend * at) * at).T, line.T
+
+    def sag(self, kind: Index, left: Array, right: Array) -> Array:
+        """Return how far q is above that at most, on pieces of these types and ends.
+
+        Parameters
+        ----------
+        kind : ndarray of int, (P,)
+            The types.
+        left, right : ndarray, (P,)
+            The ends.
+        """
+        size, middle = len(self.c), (left + right) / 2
+        q, slope = (by_type(f, size, kind, middle) for f in (self.square, self.square_slope))
+        off = [
+            by_type(self.square, size, kind, x) - q - slope * (x - middle) for x in (left, right)
+        ]
+        return np.maximum(np.max(off, axis=0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -141,7 +191,7 @@ class FixedLoad:
 
     def __init__(self, workload: Workload, error: float, *, alone: bool = True) -> None:
         only_fifo(workload, "The bound of a load")
-        self.w, self.service = workload, Quadratic.of(workload)
+        self.w, self.service = workload, Times(workload)
         w, own = workload, self.service
         self.share, self.rate = w.share, w.arrival_rate
         self.worth = np.asarray(w.accuracy_weight * w.weight)
@@ -156,12 +206,21 @@ class FixedLoad:
                 most = slack / (self.rate * w.share * own.c)
             top = np.minimum(top, most)
         self.all = Box(np.zeros(len(w)), top)
-        self.pieces = Pieces.of(w.curves, self.all.high, self._part(error))
         self.best_tokens, self.best_value = np.zeros(len(w)), -np.inf
+        self.pieces = Pieces.of(w.curves, self.all.high, self._part(error), self._also())
 
     def _part(self, error: float) -> Array:
         stake = float(self.worth @ self.share)
         return np.full(len(self.w), error / stake if stake > 0 else 1.0)
+
+    def _also(self) -> Also | None:
+        """Return what tangents of second moments are off, as if it were accuracy."""
+        if self.service.quadratic:
+            return None
+        load = self.rate * float(self.share @ self.service.mean(self.best_tokens))
+        stake = float(self.worth @ self.share)
+        dear = self.rate / (2 * (1 - load)) / (stake if stake > 0 else 1.0)
+        return lambda kind, left, right: dear * self.service.sag(kind, left, right)
 
     def refine(self, keep: NDArray[np.bool_], error: float) -> None:
         """Cut the pieces that are kept anew, and forget the others.
@@ -173,8 +232,8 @@ class FixedLoad:
         error : float
             By how much the lines may then raise the bound in all, in s.
         """
-        self.pieces = self.pieces.refined(self.w.curves, keep, self._part(error))
-        for known in ("dearest", "all_answers"):
+        self.pieces = self.pieces.refined(self.w.curves, keep, self._part(error), self._also())
+        for known in ("dearest", "all_answers", "squares"):
             self.__dict__.pop(known, None)
 
     def objective(self, tokens: Array) -> float:
@@ -208,6 +267,11 @@ class FixedLoad:
         return False
 
     @cached_property
+    def squares(self) -> tuple[Array, Array]:
+        """What second moments are at least, piece by piece: see :meth:`Times.below`."""
+        return self.service.below(self.pieces)
+
+    @cached_property
     def dearest(self) -> float:
         """The multiplier at which no piece is worth its price any more."""
         steep = np.maximum(self.pieces.slope, 0.0).max(axis=1)
@@ -233,12 +297,13 @@ class FixedLoad:
             The budgets that are allowed.
         """
         own = self.service
-        linear = (1 + price) * own.c + burden * own.a1
+        least, line = self.squares
         whole = box is self.all
         return self.pieces.replies(
             self.worth,
-            linear,
-            burden * own.a2,
+            (1 + price) * own.c[:, None] + burden * line,
+            burden * own.bend,
+            burden * least,
             None if whole else box.low,
             None if whole else box.high,
         )
@@ -261,7 +326,7 @@ class FixedLoad:
         """
         own, share = self.service, self.share
         mean = 1 / self.rate - 1 / (2 * burden)
-        fixed = float(share @ own.t) + burden * float(share @ own.a0)
+        fixed = float(share @ own.t)
 
         def at(price: float) -> _Look:
             value, tokens = self.replies(burden, price, box).best()
