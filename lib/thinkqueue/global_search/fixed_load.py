@@ -154,7 +154,7 @@ class Times:
         off = [
             by_type(self.square, size, kind, x) - q - slope * (x - middle) for x in (left, right)
         ]
-        return np.maximum(np.max(off, axis=0), 0.0)
+        return np.asarray(np.maximum(np.max(off, axis=0), 0.0))
 
 
 @dataclass(frozen=True)
