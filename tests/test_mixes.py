@@ -125,3 +125,17 @@ def test_what_is_no_mix_is_refused():
         tq.worst_mix(w, w.max_tokens, [w.share])
     with pytest.raises(WorkloadError, match="only"):
         tq.worst_mix(w.replace(server=tq.ProcessorSharing()), np.zeros(5), [w.share])
+
+
+def test_the_bound_of_a_lottery_holds_at_any_budgets():
+    from thinkqueue.mixes import _Game
+
+    for seed in range(6):
+        g = np.random.default_rng(seed)
+        w = plain_workload(g)
+        mixes = some_mixes(g, 3)
+        found = tq.robust_budgets(w, mixes)
+        game = _Game(w, mixes, np.zeros(3))
+        for _ in range(4):
+            _, above = game.certificate(stable_for_all(w, mixes, g))
+            assert above >= found.objective - 1e-9 * (1 + abs(found.objective))

@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from thinkqueue.export import RequestParameters, request_parameters
     from thinkqueue.global_search import envelope_bound, fixed_load_bound, solve_globally
     from thinkqueue.laws import CapacityLaw, capacity_law, light_traffic_tokens
-    from thinkqueue.misjudged import Misjudged, misjudged
+    from thinkqueue.misjudgement import Misjudged, misjudged
     from thinkqueue.mixes import RobustSolution, WorstMix, robust_budgets, worst_mix
     from thinkqueue.movement import budget_range
     from thinkqueue.proofs.certificate import Certificate, certify
@@ -215,8 +215,8 @@ _LATER = {
     "read_logs": "thinkqueue.readers",
     "RegretBound": "thinkqueue.regret",
     "regret_bound": "thinkqueue.regret",
-    "Misjudged": "thinkqueue.misjudged",
-    "misjudged": "thinkqueue.misjudged",
+    "Misjudged": "thinkqueue.misjudgement",
+    "misjudged": "thinkqueue.misjudgement",
     "RobustSolution": "thinkqueue.mixes",
     "WorstMix": "thinkqueue.mixes",
     "robust_budgets": "thinkqueue.mixes",

@@ -2,13 +2,15 @@ r"""The best budgets for accuracy curves of any kind, first come, first served: 
 
 At a fixed load the mean time is separable with its quadratic kept. With
 :math:`\tau = \lambda/(2y)`, :math:`m(\tau) = 1/\lambda - 1/(2\tau)` and service times whose first
-moment is affine and whose second moment :math:`q_k` is quadratic in the tokens,
+moment is affine and whose second moment :math:`q_k` is convex in the tokens,
 
 .. math:: J \le L(\tau, \mu) = \sum_k\pi_k\max_x\,[\alpha w_kp_k(x) - (1+\mu)s_k(x)
           - \tau q_k(x)] + \mu\,m(\tau)
 
-for every allocation of that load and any :math:`\mu`. The maximum is over the *curve* and not over
-its concave envelope, so that a type cannot pretend to mix two budgets at the variance of one: what
+for every allocation of that load and any :math:`\mu`. (A second moment that is convex and not
+quadratic, as under caps on a random length, is held from below by its tangents, piece by piece.)
+The maximum is over the *curve* and not over its concave envelope, so that a type cannot pretend to
+mix two budgets at the variance of one: what
 is left of the gap belongs to one type, see :func:`fixed_load_bound`. Between two loads the bound of
 :mod:`~thinkqueue.whole_tokens.load_search` holds,
 
@@ -31,13 +33,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thinkqueue.arrays import Array
+from thinkqueue.arrays import Array, Index
 from thinkqueue.checks import floats, one_number
 from thinkqueue.delay.time import only_fifo, refuse_unstable
 from thinkqueue.errors import WorkloadError
-from thinkqueue.global_search.pieces import Pieces, Replies, TooManyPieces
-from thinkqueue.solution import Solution
-from thinkqueue.solve import solve
+from thinkqueue.global_search.pieces import Also, Pieces, Replies, TooManyPieces, by_type
+from thinkqueue.solution import Step
 from thinkqueue.workload import Interpolated, Workload
 
 MULTIPLIER_STEPS = 60
@@ -46,66 +47,114 @@ MULTIPLIER_STEPS = 60
 ENOUGH = 0.02
 """How closely a multiplier is sought, relative to what separates its bound from the best."""
 
-CLIMB = 20
-"""Steps of a climb to a local optimum; where it needs more, the search itself goes on."""
+FIRST_CELLS = 4
+"""How many cells the loads are cut into at first."""
 
 COARSEST, FINER = 1e-3, 100.0
-"""The part of J by which the first lines above the curves raise the bound; how it then falls."""
+"""By which part of the worth of all answers the first lines may raise the bound; how it falls."""
 
 NARROWEST = 1e-12
 """The relative width of a cell that is not halved any more."""
 
 
-class Quadratic(NamedTuple):
-    r"""Service times :math:`s = t + cx` in the mean, with :math:`q = a_0 + a_1x + a_2x^2`."""
+class Times:
+    r"""Service times with a mean :math:`t + cx` and a convex second moment q.
 
-    t: Array
-    c: Array
-    a0: Array
-    a1: Array
-    a2: Array
+    Where q is quadratic, it is taken as it is; where not, a tangent of q is below it on a piece.
 
-    @staticmethod
-    def of(workload: Workload) -> Quadratic:
-        """Read the moments of a service, or refuse it where they are of another form.
+    Parameters
+    ----------
+    workload : Workload
+        The workload.
 
-        Parameters
-        ----------
-        workload : Workload
-            The workload.
+    Raises
+    ------
+    WorkloadError
+        If the mean is not affine or the second moment is not convex in the tokens.
+    """
 
-        Raises
-        ------
-        WorkloadError
-            If the mean is not affine or the second moment is not quadratic in the tokens.
-        """
-        zero = np.zeros(len(workload))
-        start = workload.service.moments(zero)
-        c, bend = (np.broadcast_to(x, zero.shape) for x in (start.mean_slope, start.square_bend))
-        found = Quadratic(start.mean, c, start.square, start.square_slope + zero, bend / 2)
-        for part in (0.01, 0.5, 1.0):
+    def __init__(self, workload: Workload) -> None:
+        self.moments, zero = workload.service.moments, np.zeros(len(workload))
+        start = self.moments(zero)
+        self.t, self.c = start.mean, start.mean_slope + zero
+        self.bend = np.asarray(start.square_bend / 2 + zero)
+        self.quadratic = True
+        for part in (1e-3, 0.01, 0.1, 0.5, 0.999):
             x = part * np.minimum(workload.max_tokens, 1e6)
-            there = workload.service.moments(x)
+            there = self.moments(x)
             size = 1e-9 * (np.abs(there.square) + np.abs(there.mean)) + 1e-300
-            if (np.abs(there.mean - found.mean(x)) > size).any() or (
-                np.abs(there.square - found.square(x)) > size
-            ).any():
+            parabola = start.square + (start.square_slope + self.bend * x) * x
+            self.quadratic &= bool((np.abs(there.square - parabola) <= size).all())
+            affine = (np.abs(there.mean - self.mean(x)) <= size).all()
+            if not (affine and np.all(there.square_bend >= 0)):
                 raise WorkloadError(
                     "The search for the best of all optima needs service times whose mean is "
-                    "affine and whose second moment is quadratic in the tokens; with caps on a "
-                    "random length they are not.",
+                    "affine and whose second moment is convex in the tokens.",
                     parameter="service",
                     value=workload.service,
                 )
-        return found
+        if not self.quadratic:
+            self.bend = zero
 
     def mean(self, tokens: Array) -> Array:
-        """Return s at these tokens."""
-        return self.t + self.c * tokens
+        """Return s at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.t + self.c * tokens)
 
     def square(self, tokens: Array) -> Array:
-        """Return q at these tokens."""
-        return self.a0 + (self.a1 + self.a2 * tokens) * tokens
+        """Return q at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.moments(tokens).square)
+
+    def square_slope(self, tokens: Array) -> Array:
+        """Return q' at these tokens.
+
+        Parameters
+        ----------
+        tokens : ndarray, (..., N)
+            Thinking tokens.
+        """
+        return np.asarray(self.moments(tokens).square_slope + np.zeros_like(tokens))
+
+    def below(self, pieces: Pieces) -> tuple[Array, Array]:
+        r"""Return :math:`a, b` with :math:`q \ge a + bx + \text{bend}\,x^2` on every piece.
+
+        Parameters
+        ----------
+        pieces : Pieces
+            With K pieces a type at most.
+        """
+        at = (pieces.left + pieces.right).T / 2
+        q, slope = self.square(at), self.square_slope(at)
+        line = slope - 2 * self.bend * at
+        return (q - (line + self.bend * at) * at).T, line.T
+
+    def sag(self, kind: Index, left: Array, right: Array) -> Array:
+        """Return how far q is above that at most, on pieces of these types and ends.
+
+        Parameters
+        ----------
+        kind : ndarray of int, (P,)
+            The types.
+        left, right : ndarray, (P,)
+            The ends.
+        """
+        size, middle = len(self.c), (left + right) / 2
+        q, slope = (by_type(f, size, kind, middle) for f in (self.square, self.square_slope))
+        off = [
+            by_type(self.square, size, kind, x) - q - slope * (x - middle) for x in (left, right)
+        ]
+        return np.asarray(np.maximum(np.max(off, axis=0), 0.0))
 
 
 @dataclass(frozen=True)
@@ -136,11 +185,13 @@ class FixedLoad:
         Served first come, first served.
     error : float
         By how much the lines above the curves may raise the bound in all, in s.
+    alone : bool, optional
+        Whether budgets by which one type alone would overload the server are left out.
     """
 
-    def __init__(self, workload: Workload, error: float) -> None:
+    def __init__(self, workload: Workload, error: float, *, alone: bool = True) -> None:
         only_fifo(workload, "The bound of a load")
-        self.w, self.service = workload, Quadratic.of(workload)
+        self.w, self.service = workload, Times(workload)
         w, own = workload, self.service
         self.share, self.rate = w.share, w.arrival_rate
         self.worth = np.asarray(w.accuracy_weight * w.weight)
@@ -148,17 +199,28 @@ class FixedLoad:
         slack = 1 - self.rate * self.idle
         if not slack > 0:
             refuse_unstable(w, 1 - slack, "even with no thinking tokens at all")
-        with np.errstate(divide="ignore", over="ignore"):
-            alone = np.where(w.share > 0, slack / (self.rate * w.share * own.c), np.inf)
-        # of a type that nobody sends, a query is worth no more than its answer
-        alone = np.minimum(alone, np.where(w.share > 0, np.inf, self.worth / own.c))
-        self.all = Box(np.zeros(len(w)), np.minimum(w.max_tokens, alone))
-        self.pieces = Pieces.of(w.curves, self.all.high, self._part(error))
+        # beyond, a query costs more time than any answer is worth; and no type overloads alone
+        top = np.minimum(w.max_tokens, self.worth / own.c)
+        if alone:
+            with np.errstate(divide="ignore", over="ignore"):
+                most = slack / (self.rate * w.share * own.c)
+            top = np.minimum(top, most)
+        self.all = Box(np.zeros(len(w)), top)
         self.best_tokens, self.best_value = np.zeros(len(w)), -np.inf
+        self.pieces = Pieces.of(w.curves, self.all.high, self._part(error), self._also())
 
     def _part(self, error: float) -> Array:
         stake = float(self.worth @ self.share)
         return np.full(len(self.w), error / stake if stake > 0 else 1.0)
+
+    def _also(self) -> Also | None:
+        """Return what tangents of second moments are off, as if it were accuracy."""
+        if self.service.quadratic:
+            return None
+        load = self.rate * float(self.share @ self.service.mean(self.best_tokens))
+        stake = float(self.worth @ self.share)
+        dear = self.rate / (2 * (1 - load)) / (stake if stake > 0 else 1.0)
+        return lambda kind, left, right: dear * self.service.sag(kind, left, right)
 
     def refine(self, keep: NDArray[np.bool_], error: float) -> None:
         """Cut the pieces that are kept anew, and forget the others.
@@ -170,8 +232,8 @@ class FixedLoad:
         error : float
             By how much the lines may then raise the bound in all, in s.
         """
-        self.pieces = self.pieces.refined(self.w.curves, keep, self._part(error))
-        for known in ("dearest", "all_answers"):
+        self.pieces = self.pieces.refined(self.w.curves, keep, self._part(error), self._also())
+        for known in ("dearest", "all_answers", "squares"):
             self.__dict__.pop(known, None)
 
     def objective(self, tokens: Array) -> float:
@@ -205,6 +267,11 @@ class FixedLoad:
         return False
 
     @cached_property
+    def squares(self) -> tuple[Array, Array]:
+        """What second moments are at least, piece by piece: see :meth:`Times.below`."""
+        return self.service.below(self.pieces)
+
+    @cached_property
     def dearest(self) -> float:
         """The multiplier at which no piece is worth its price any more."""
         steep = np.maximum(self.pieces.slope, 0.0).max(axis=1)
@@ -230,12 +297,13 @@ class FixedLoad:
             The budgets that are allowed.
         """
         own = self.service
-        linear = (1 + price) * own.c + burden * own.a1
+        least, line = self.squares
         whole = box is self.all
         return self.pieces.replies(
             self.worth,
-            linear,
-            burden * own.a2,
+            (1 + price) * own.c[:, None] + burden * line,
+            burden * own.bend,
+            burden * least,
             None if whole else box.low,
             None if whole else box.high,
         )
@@ -258,7 +326,7 @@ class FixedLoad:
         """
         own, share = self.service, self.share
         mean = 1 / self.rate - 1 / (2 * burden)
-        fixed = float(share @ own.t) + burden * float(share @ own.a0)
+        fixed = float(share @ own.t)
 
         def at(price: float) -> _Look:
             value, tokens = self.replies(burden, price, box).best()
@@ -368,7 +436,7 @@ class Node(NamedTuple):
 class Found(NamedTuple):
     """Where the search stands: the best allocation, the bound on all others, how many cells."""
 
-    local: Solution
+    history: tuple[Step, ...]
     tokens: Array
     objective: float
     upper_bound: float
@@ -387,17 +455,26 @@ class Search:
     """
 
     def __init__(self, workload: Workload, wanted: float) -> None:
-        self.w = workload
-        self.local = solve(workload, max_steps=CLIMB, throw=False)
-        size = max(1.0, abs(self.local.objective))
-        self.wanted = wanted * size
-        self.error = COARSEST * size
+        self.part = wanted
+        stake = workload.accuracy_weight * float(workload.weight @ workload.share)
+        self.error = COARSEST * max(1.0, stake)
         self.bound = FixedLoad(workload, self.error)
-        self.bound.offer(self.local.tokens)
-        self.polished = self.bound.best_value
+        self.bound.offer(self.bound.best_tokens)
         self.order, self.cells = itertools.count(), 0
         self.heap: list[tuple[float, int, Node]] = []
         self.closed = -np.inf
+        self.history: list[Step] = []
+
+    @property
+    def wanted(self) -> float:
+        """The gap at which to stop, in s."""
+        return self.part * max(1.0, abs(self.bound.best_value))
+
+    @property
+    def upper(self) -> float:
+        """What no allocation exceeds, in s."""
+        top = -self.heap[0][0] if self.heap else -np.inf
+        return max(top, self.closed, self.bound.best_value)
 
     def run(self, max_cells: int) -> Found:
         """Search until the gap is reached or the cells run out.
@@ -411,18 +488,15 @@ class Search:
         whole = bound.all
         start, stop = bound.span(whole)
         if start < stop:
-            own = bound.service
-            load = bound.rate * float(bound.share @ own.mean(self.local.tokens))
-            middle = min(max(bound.rate / (2 * (1 - load)), start), stop)
-            ends = [bound.end(at, whole) for at in sorted({start, middle, stop})]
-            self._polish()
+            ends = [bound.end(at, whole) for at in np.geomspace(start, stop, FIRST_CELLS + 1)]
             for left, right in itertools.pairwise(ends):
                 self._push(Node(left, right, whole), np.inf)
-        self._close(max_cells, max(self.wanted, 3 * self.error))
+        self._close(max_cells)
         while self.heap and self.cells < max_cells and self._refine():
-            self._close(max_cells, max(self.wanted, 3 * self.error))
-        upper = max(-self.heap[0][0] if self.heap else -np.inf, self.closed, bound.best_value)
-        return Found(self.local, bound.best_tokens, bound.best_value, upper, self.cells)
+            self._close(max_cells)
+        return Found(
+            tuple(self.history), bound.best_tokens, bound.best_value, self.upper, self.cells
+        )
 
     def _push(self, node: Node, most: float) -> None:
         top = min(float(cell_bound(node.left, node.right)), most)
@@ -431,25 +505,24 @@ class Search:
         else:
             self.closed = max(self.closed, top)
 
-    def _polish(self) -> None:
-        """Climb from the best allocation that came by, and keep what is found."""
-        bound = self.bound
-        if bound.best_value > self.polished + self.error:
-            found = solve(self.w, start=bound.best_tokens, max_steps=CLIMB, throw=False)
-            if bound.offer(found.tokens) or found.objective > self.local.objective:
-                self.local = found
-            self.polished = bound.best_value
-
-    def _close(self, max_cells: int, gap: float) -> None:
+    def _close(self, max_cells: int) -> None:
+        """Cut cells until the lines above the curves are what keeps the bound from closing."""
         bound, heap = self.bound, self.heap
-        while heap and self.cells < max_cells and -heap[0][0] > bound.best_value + gap:
+        while heap and self.cells < max_cells:
+            if -heap[0][0] <= bound.best_value + max(self.wanted, 3 * self.error):
+                break
             negative, _, node = heapq.heappop(heap)
+            if -negative <= bound.best_value + self.wanted:
+                self.closed = max(self.closed, -negative)
+                continue
             self.cells += 1
-            for part in self._parts(node, -negative, gap):
+            for part in self._parts(node, -negative):
                 self._push(part, -negative)
-            self._polish()
+        value = bound.best_value
+        load = bound.rate * float(bound.share @ bound.service.mean(bound.best_tokens))
+        self.history.append(Step(value, self.upper - value, load))
 
-    def _parts(self, node: Node, top: float, gap: float) -> Iterator[Node]:
+    def _parts(self, node: Node, top: float) -> Iterator[Node]:
         """Cut a cell: where one type is torn its budgets, else the loads."""
         bound = self.bound
         left, right = node.left, node.right
@@ -481,7 +554,16 @@ class Search:
         if self.error <= self.wanted / 4:
             return False
         self.error = max(self.error / FINER, self.wanted / 4)
-        nodes = [(node, -negative) for negative, _, node in self.heap]
+        nodes = []
+        for negative, _, node in self.heap:
+            if -negative > bound.best_value + self.wanted:
+                nodes.append((node, -negative))
+            else:
+                self.closed = max(self.closed, -negative)
+        self.heap = [entry for entry in self.heap if -entry[0] > bound.best_value + self.wanted]
+        heapq.heapify(self.heap)
+        if not nodes:
+            return False
         try:
             bound.refine(np.any([bound.kept(node) for node, _ in nodes], axis=0), self.error)
         except TooManyPieces:
@@ -496,7 +578,6 @@ class Search:
                     known[key] = bound.end(end.burden, node.box, end.price)
                 ends.append(known[key])
             self._push(Node(ends[0], ends[1], node.box), top)
-        self._polish()
         return True
 
 
@@ -577,7 +658,7 @@ def fixed_load_bound(workload: Workload, utilization: ArrayLike, *, error: float
         If a load does not lie between that without thinking and 1, or the workload has another
         server.
     """
-    bound = FixedLoad(workload, one_number("error", error, least=1e-12))
+    bound = FixedLoad(workload, one_number("error", error, least=1e-12), alone=False)
     loads = floats("utilization", utilization)
     idle = bound.rate * bound.idle
     bad = ~((loads >= idle * (1 - 1e-12)) & (loads < 1))
@@ -618,7 +699,7 @@ def envelope_bound(workload: Workload, *, gap: float = 1e-6) -> float:
     """
     gap = one_number("gap", gap, least=1e-12)
     stake = workload.accuracy_weight * float(workload.weight @ workload.share)
-    whole = FixedLoad(workload, gap * max(1.0, stake))
+    whole = FixedLoad(workload, gap * max(1.0, stake), alone=False)
     p = whole.pieces
     curves = []
     for k in range(len(workload)):

@@ -13,6 +13,7 @@ line makes the best reply to a linear and a quadratic price a formula.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array, Index
 from thinkqueue.workload import Curve
+
+Also = Callable[[Index, Array, Array], Array]
+"""What else is off on pieces: from their types and ends, in accuracy."""
 
 MOST_PIECES = 200_000
 """The largest number of pieces of all types together."""
@@ -91,7 +95,7 @@ class Pieces:
     error: Array
 
     @classmethod
-    def of(cls, curves: Curve, high: Array, error: Array) -> Pieces:
+    def of(cls, curves: Curve, high: Array, error: Array, also: Also | None = None) -> Pieces:
         """Cut the curves of all types into pieces, up to these tokens and to these errors.
 
         Parameters
@@ -102,6 +106,8 @@ class Pieces:
             Where they end.
         error : ndarray, (N,)
             By how much a line may be above the curve.
+        also : callable, optional
+            What else is off on pieces, from their types and ends, and counts like that.
 
         Raises
         ------
@@ -111,9 +117,12 @@ class Pieces:
         grid = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, FIRST_PIECES)])
         ends = high[:, None] * grid
         kind = np.repeat(np.arange(len(high)), FIRST_PIECES)
-        return cls._cover(curves, len(high), kind, ends[:, :-1].ravel(), ends[:, 1:].ravel(), error)
+        left, right = ends[:, :-1].ravel(), ends[:, 1:].ravel()
+        return cls._cover(curves, len(high), kind, left, right, error, also)
 
-    def refined(self, curves: Curve, keep: NDArray[np.bool_], error: Array) -> Pieces:
+    def refined(
+        self, curves: Curve, keep: NDArray[np.bool_], error: Array, also: Also | None = None
+    ) -> Pieces:
         """Cut the pieces that are kept anew to smaller errors, and leave the others out.
 
         Parameters
@@ -124,6 +133,8 @@ class Pieces:
             Which.
         error : ndarray, (N,)
             By how much a line may be above the curve.
+        also : callable, optional
+            What else is off on pieces, from their types and ends, and counts like that.
 
         Raises
         ------
@@ -132,7 +143,7 @@ class Pieces:
         """
         kind, place = np.nonzero(keep & self.real)
         left, right = self.left[kind, place], self.right[kind, place]
-        return self._cover(curves, len(self.left), kind, left, right, error)
+        return self._cover(curves, len(self.left), kind, left, right, error, also)
 
     @property
     def real(self) -> NDArray[np.bool_]:
@@ -141,10 +152,17 @@ class Pieces:
 
     @classmethod
     def _cover(
-        cls, curves: Curve, size: int, kind: Index, left: Array, right: Array, error: Array
+        cls,
+        curves: Curve,
+        size: int,
+        kind: Index,
+        left: Array,
+        right: Array,
+        error: Array,
+        also: Also | None,
     ) -> Pieces:
         def ask(method: str, kind: Index, *arrays: Array) -> Array:
-            return _ask(curves, method, size, kind, *arrays)
+            return by_type(getattr(curves, method), size, kind, *arrays)
 
         done = []
         total = 0
@@ -164,6 +182,8 @@ class Pieces:
                 for part in SEEN
             ]
             off = above + np.maximum(np.max(sag, axis=0), 0.0)
+            if also is not None:
+                off += also(kind, left, right)
             good = (off <= error[kind]) | (width <= NARROWEST * right)
             columns = (kind, left, right, bottom + above - slope * left, slope, off)
             done.append(tuple(column[good] for column in columns))
@@ -211,22 +231,27 @@ class Pieces:
         worth: Array,
         linear: Array,
         quadratic: Array,
+        fixed: Array | float = 0.0,
         low: Array | None = None,
         high: Array | None = None,
     ) -> Replies:
-        r"""Bound :math:`\max_x\,[v\,p(x) - Px - Qx^2]` on every piece between two budgets.
+        r"""Bound :math:`\max_x\,[v\,p(x) - P_0 - Px - Qx^2]` on every piece between two budgets.
 
         Parameters
         ----------
         worth : ndarray, (N,)
             v, in s.
-        linear, quadratic : ndarray, (N,)
-            P and Q, in s/token and s/token²; Q is not negative.
+        linear : ndarray, (N, 1) or (N, K)
+            P, in s/token.
+        quadratic : ndarray, (N,)
+            Q, in s/token², not negative.
+        fixed : float or ndarray, (N, K), optional
+            P₀, in s.
         low, high : ndarray, (N,), optional
             The budgets, ends of pieces; none and all where not given.
         """
         slope = worth[:, None] * self.slope
-        slope -= linear[:, None]
+        slope -= linear
         bend = np.maximum(quadratic, TINY)[:, None]
         top = slope / (2 * bend)
         np.maximum(top, self.left, out=top)
@@ -234,7 +259,7 @@ class Pieces:
         value = bend * top
         np.subtract(slope, value, out=value)
         value *= top
-        value += worth[:, None] * self.height
+        value += worth[:, None] * self.height - fixed
         value[~self.real] = -np.inf
         if low is not None:
             value[self.left < low[:, None]] = -np.inf
@@ -264,8 +289,20 @@ def _cut(
     return kind[owner[:-1][real]], at[:-1][real], at[1:][real]
 
 
-def _ask(curves: Curve, method: str, size: int, kind: Index, *arrays: Array) -> Array:
-    """Ask the curves of all types about many pieces of each: one column a type, filled with 0."""
+def by_type(method: Callable[..., Array], size: int, kind: Index, *arrays: Array) -> Array:
+    """Ask the curves of all types about many pieces of each: one column a type, filled with 0.
+
+    Parameters
+    ----------
+    method : callable
+        From arrays (rows, N) to one of that shape.
+    size : int
+        N.
+    kind : ndarray of int, (P,)
+        The type of each piece.
+    *arrays : ndarray, (P,)
+        What is asked of each.
+    """
     count = np.bincount(kind, minlength=size)
     order = np.argsort(kind, kind="stable")
     row = np.empty_like(kind)
@@ -276,5 +313,5 @@ def _ask(curves: Curve, method: str, size: int, kind: Index, *arrays: Array) -> 
         table[row, kind] = array
         tables.append(table)
     with np.errstate(all="ignore"):
-        told = np.broadcast_to(getattr(curves, method)(*tables), tables[0].shape)
+        told = np.broadcast_to(method(*tables), tables[0].shape)
     return np.asarray(told[row, kind])

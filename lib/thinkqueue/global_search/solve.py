@@ -94,5 +94,5 @@ def _solution(workload: Workload, found: Found, gap: float) -> Solution:
         mean_accuracy=accuracy,
         steps=found.cells,
         status=Status.CONVERGED if enough else Status.OUT_OF_STEPS,
-        history=found.local.history,
+        history=found.history,
     )
