@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from thinkqueue.proofs.concavity import ConvexityProof, prove_concavity
     from thinkqueue.readers import Evidence, Log, MissingError, read_log, read_logs
     from thinkqueue.regret import RegretBound, regret_bound
+    from thinkqueue.replicas import Replicas, replicas_needed
     from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
         Difference,
@@ -222,6 +223,8 @@ _LATER = {
     "robust_budgets": "thinkqueue.mixes",
     "worst_mix": "thinkqueue.mixes",
     "seen_classes": "thinkqueue.seen",
+    "Replicas": "thinkqueue.replicas",
+    "replicas_needed": "thinkqueue.replicas",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
     "Estimates": "thinkqueue.simulation",
@@ -309,6 +312,7 @@ __all__ = [
     "QueriesPresent",
     "Regime",
     "RegretBound",
+    "Replicas",
     "RequestParameters",
     "RobustSolution",
     "Saturating",
@@ -383,6 +387,7 @@ __all__ = [
     "read_measurements",
     "regret_bound",
     "relative_modulus",
+    "replicas_needed",
     "request_parameters",
     "robust_budgets",
     "round_tokens",
