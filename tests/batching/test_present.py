@@ -70,7 +70,7 @@ def test_what_does_not_apply_is_refused():
     with pytest.raises(WorkloadError, match="depends on more than the mean number"):
         tq.token_budget(batching_workload(SERVERS[2]), 10.0)
     fifo = tq.Workload.from_toml(QWEN)
-    for ask in (tq.mean_type_time, tq.queries_present, tq.type_time):
+    for ask in (tq.queries_present, tq.type_time):
         with pytest.raises(WorkloadError, match="server only"):
             ask(fifo, X)
     with pytest.raises(WorkloadError, match="server only"):

@@ -236,7 +236,13 @@ def test_any_object_with_the_members_of_a_delay_is_one():
 
 
 @pytest.mark.parametrize(
-    "server", [tq.Fifo(servers=2), tq.ShortestFirst(), tq.NonPreemptivePriority([1, 0])], ids=repr
+    "server",
+    [
+        tq.ProcessorSharing(servers=2),
+        tq.ShortestFirst(servers=2),
+        tq.NonPreemptivePriority([1, 0], servers=3),
+    ],
+    ids=repr,
 )
 def test_a_server_without_a_formula_is_named(server):
     w = plain_workload(11, 2).replace(server=server)

@@ -12,6 +12,7 @@ from thinkqueue.checks import floats
 from thinkqueue.delay.batching import Context, Shared, Waiting, load_of, mix_of
 from thinkqueue.delay.number_present import Law
 from thinkqueue.delay.time import delay_of, stable_state
+from thinkqueue.delay.type_times import type_times
 from thinkqueue.errors import WorkloadError
 from thinkqueue.workload import Batching, Workload, tokens_array
 
@@ -132,18 +133,21 @@ def queries_present(workload: Workload, tokens: ArrayLike) -> QueriesPresent:
 
 
 def mean_type_time(workload: Workload, tokens: ArrayLike) -> Array:
-    r"""Return the mean time from arrival to answer of each type at a batching server, in s.
+    r"""Return the mean time from arrival to answer of each type, in s.
+
+    At a batching server
 
     .. math:: \mathbb{E}[T_k] = \frac{x_k}{\theta}\,\mathbb{E}[N]
               \quad\text{and for } \tau(n) = a + bn \quad
               \mathbb{E}[T_k] = \frac{\tau(1)\,x_k}{1-\lambda bm};
 
-    with prompts, context or a line as :mod:`thinkqueue.delay.batching` says.
+    with prompts, context or a line as :mod:`thinkqueue.delay.batching` says; for the disciplines
+    of a server that takes one at a time see their modules in :mod:`thinkqueue.delay`.
 
     Parameters
     ----------
     workload : Workload
-        With a :class:`~thinkqueue.Batching` server.
+        The workload.
     tokens : array_like, (N,)
         Thinking tokens of each type.
 
@@ -152,8 +156,10 @@ def mean_type_time(workload: Workload, tokens: ArrayLike) -> Array:
     UnstableError
         If it is asked for more than it can do.
     WorkloadError
-        If the server does not batch.
+        If the server is one of which only the mean time of all is known.
     """
+    if not isinstance(workload.server, Batching):
+        return type_times(workload, tokens)
     delay = batching_delay(workload, "The mean time of a type")
     ell = tokens_array(workload, tokens, single=True)
     y = first(stable_state(workload, ell).slack)

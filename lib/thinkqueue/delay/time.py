@@ -15,8 +15,13 @@ from thinkqueue.workload import (
     Batching,
     Fifo,
     Generated,
+    NonPreemptivePriority,
     Parameters,
+    PreemptivePriority,
+    PreemptiveShortestFirst,
     ProcessorSharing,
+    ShortestFirst,
+    ShortestRemaining,
     Workload,
     tokens_array,
 )
@@ -50,12 +55,37 @@ def delay_of(server: object) -> Delay:
         from thinkqueue.delay.batching import batching
 
         return batching(server)
+    by_rank = _by_rank(server)
+    if by_rank is not None:
+        return by_rank
     raise WorkloadError(
         f"No formula for the mean time of {server!r} is known here; simulate() can judge "
         "allocations on it, and Fifo() or ProcessorSharing() can be solved.",
         parameter="server",
         value=server,
     )
+
+
+def _by_rank(server: object) -> Delay | None:
+    """Return the formulas of a single server that serves by rank, or None."""
+    from thinkqueue.delay.preemptive import Resume
+    from thinkqueue.delay.priority import Priority
+    from thinkqueue.delay.remaining import LeastLeft
+    from thinkqueue.delay.shortest_first import ShortFirst
+
+    match server:
+        case NonPreemptivePriority(servers=1):
+            return Priority(server.order)
+        case ShortestFirst(servers=1):
+            return ShortFirst()
+        case PreemptivePriority():
+            return Resume(server.order)
+        case PreemptiveShortestFirst():
+            return Resume()
+        case ShortestRemaining():
+            return LeastLeft()
+        case _:
+            return None
 
 
 def curved(server: object) -> CurvedDelay:

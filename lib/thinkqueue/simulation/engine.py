@@ -7,9 +7,17 @@ from typing import Protocol, TypeVar
 from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.by_rank import ByRank
 from thinkqueue.simulation.lindley import Lindley
+from thinkqueue.simulation.preemptive import Preemptive
 from thinkqueue.simulation.sharing import Sharing
 from thinkqueue.simulation.tally import Tally
-from thinkqueue.workload import Discipline, Fifo, ProcessorSharing
+from thinkqueue.workload import (
+    Discipline,
+    Fifo,
+    PreemptivePriority,
+    PreemptiveShortestFirst,
+    ProcessorSharing,
+    ShortestRemaining,
+)
 
 T = TypeVar("T", contravariant=True)
 
@@ -70,5 +78,9 @@ def engine_for(server: Discipline, mean: Array) -> Engine[Tally]:
             return Sharing(server.servers)
         case Fifo(servers=1):
             return Lindley()
+        case ShortestRemaining():
+            return Preemptive(mean, by_rest=True)
+        case PreemptivePriority() | PreemptiveShortestFirst():
+            return Preemptive(server.rank(mean))
         case _:
             return ByRank(server.rank(mean), server.servers)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,8 +144,9 @@ def simulate(
     seed : int
         Of a ``numpy.random.SeedSequence`` of which each replication gets its own child.
     discipline : Discipline, optional
-        ``Fifo()``, ``NonPreemptivePriority(order)``, ``ShortestFirst()`` or ``ProcessorSharing()``,
-        instead of the workload's server; for a workload of tokens another ``Batching(...)``, also
+        ``Fifo()``, ``NonPreemptivePriority(order)``, ``ShortestFirst()``, their preemptive kin,
+        ``ShortestRemaining()`` or ``ProcessorSharing()``, instead of the workload's server; for a
+        workload of tokens another ``Batching(...)``, also
         one for which no formula is known. One seed sends the same queries through all of them.
     servers : int, optional
         How many servers share the stream, instead of the server's own number.
@@ -206,6 +207,14 @@ def simulate(
         if isinstance(server, Batching):
             raise WorkloadError(
                 "One batching server is simulated; send each of several its part of the arrivals.",
+                parameter="servers",
+                value=servers,
+            )
+        if "servers" not in (field.name for field in fields(server)):
+            raise WorkloadError(
+                f"{server!r} is simulated with one server only; several that share one line are "
+                "known for Fifo(), NonPreemptivePriority(order), ShortestFirst() and "
+                "ProcessorSharing().",
                 parameter="servers",
                 value=servers,
             )

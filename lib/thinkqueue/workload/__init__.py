@@ -27,8 +27,11 @@ from thinkqueue.workload.servers import (
     Discipline,
     Fifo,
     NonPreemptivePriority,
+    PreemptivePriority,
+    PreemptiveShortestFirst,
     ProcessorSharing,
     ShortestFirst,
+    ShortestRemaining,
 )
 from thinkqueue.workload.service import Affine, Generated, Moments, RandomService, Service
 from thinkqueue.workload.task_type import TaskType
@@ -64,12 +67,15 @@ __all__ = [
     "NonPreemptivePriority",
     "Parameters",
     "PowerLaw",
+    "PreemptivePriority",
+    "PreemptiveShortestFirst",
     "ProcessorSharing",
     "RandomService",
     "Reply",
     "Saturating",
     "Service",
     "ShortestFirst",
+    "ShortestRemaining",
     "TaskType",
     "TokenTime",
     "TokenTimeTable",

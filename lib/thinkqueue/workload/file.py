@@ -21,8 +21,11 @@ from thinkqueue.workload.servers import (
     Batching,
     Fifo,
     NonPreemptivePriority,
+    PreemptivePriority,
+    PreemptiveShortestFirst,
     ProcessorSharing,
     ShortestFirst,
+    ShortestRemaining,
 )
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
@@ -38,10 +41,13 @@ SERVERS: dict[str, Any] = {
     "fifo": Fifo,
     "priority": NonPreemptivePriority,
     "shortest first": ShortestFirst,
+    "preemptive priority": PreemptivePriority,
+    "preemptive shortest first": PreemptiveShortestFirst,
+    "shortest remaining": ShortestRemaining,
     "processor sharing": ProcessorSharing,
     "batching": Batching,
 }
-NEEDED = {"priority": ("order",), "batching": ("token_time",)}
+NEEDED = {"priority": ("order",), "preemptive priority": ("order",), "batching": ("token_time",)}
 TOP = ("arrival_rate", "accuracy_weight", "task")
 CURVE = ("gain", "rate", "baseline")
 
@@ -124,7 +130,7 @@ def server_table(server: object, names: Sequence[str]) -> dict[str, Any]:
     for kind, known in SERVERS.items():
         if type(server) is known:
             table: dict[str, Any] = {"kind": kind} | asdict(server)  # type: ignore[call-overload]
-            if kind == "priority":
+            if "order" in table:
                 table["order"] = [names[k] for k in server.order]  # type: ignore[attr-defined]
             return {key: value for key, value in table.items() if value is not None}
     raise WorkloadError(

@@ -120,6 +120,69 @@ class ShortestFirst:
 
 
 @dataclass(frozen=True)
+class PreemptivePriority:
+    """The server always works on a query of the most urgent type; who is interrupted resumes later.
+
+    Parameters
+    ----------
+    order : sequence of int
+        The indices of all types, the most urgent first.
+    """
+
+    order: tuple[int, ...]
+    servers: ClassVar[int] = 1
+
+    def __init__(self, order: Sequence[int] | ArrayLike) -> None:
+        object.__setattr__(self, "order", NonPreemptivePriority(order).order)
+
+    def rank(self, service: Array) -> Array:
+        """Return the place of each type in the order.
+
+        Parameters
+        ----------
+        service : ndarray, (N,)
+            Service times in seconds.
+
+        Raises
+        ------
+        WorkloadError
+            If the order does not have as many types as the workload.
+        """
+        return NonPreemptivePriority(self.order).rank(service)
+
+
+@dataclass(frozen=True)
+class PreemptiveShortestFirst:
+    """The server always works on a query whose whole service is the shortest of all present.
+
+    Who is interrupted resumes later. Among equals the older goes first and is not interrupted.
+    """
+
+    servers: ClassVar[int] = 1
+
+    def rank(self, service: Array) -> Array:
+        """Return the service times themselves.
+
+        Parameters
+        ----------
+        service : ndarray, (N,)
+            Service times in seconds.
+        """
+        return service
+
+
+@dataclass(frozen=True)
+class ShortestRemaining:
+    """The server always works on the query that has least left to do (SRPT).
+
+    Of all ways to serve given queries this one leaves the fewest waiting at every moment
+    (Schrage 1968). Among equals the older goes first and is not interrupted.
+    """
+
+    servers: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
 class ProcessorSharing:
     """All queries present are served at once and share the servers equally.
 
@@ -226,4 +289,12 @@ class Batching:
             )
 
 
-Discipline = Fifo | NonPreemptivePriority | ShortestFirst | ProcessorSharing
+Discipline = (
+    Fifo
+    | NonPreemptivePriority
+    | ShortestFirst
+    | PreemptivePriority
+    | PreemptiveShortestFirst
+    | ShortestRemaining
+    | ProcessorSharing
+)

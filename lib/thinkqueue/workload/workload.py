@@ -31,7 +31,12 @@ from thinkqueue.workload.parameters import (
     VARYING,
     check_ranges,
 )
-from thinkqueue.workload.servers import Batching, Fifo, NonPreemptivePriority
+from thinkqueue.workload.servers import (
+    Batching,
+    Fifo,
+    NonPreemptivePriority,
+    PreemptivePriority,
+)
 from thinkqueue.workload.service import Affine, Generated, Service
 from thinkqueue.workload.task_type import DEFAULT_MAX_TOKENS, TaskType
 from thinkqueue.workload.varying import Varying
@@ -515,7 +520,7 @@ class Workload:
         put(self, "service", service)
         put(self, "server", Fifo() if server is None else server)
         _check_match(self.service, self.server)
-        if isinstance(server, NonPreemptivePriority):
+        if isinstance(server, NonPreemptivePriority | PreemptivePriority):
             server.rank(np.zeros(size))  # says so where it orders another number of types
 
 
