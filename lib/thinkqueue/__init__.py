@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from thinkqueue.readers import Evidence, Log, MissingError, read_log, read_logs
     from thinkqueue.regret import RegretBound, regret_bound
     from thinkqueue.replicas import Replicas, replicas_needed
+    from thinkqueue.scheduling import OrderSolution, solve_order
     from thinkqueue.seen import seen_classes
     from thinkqueue.simulation import (
         Difference,
@@ -228,6 +229,8 @@ _LATER = {
     "seen_classes": "thinkqueue.seen",
     "Replicas": "thinkqueue.replicas",
     "replicas_needed": "thinkqueue.replicas",
+    "OrderSolution": "thinkqueue.scheduling",
+    "solve_order": "thinkqueue.scheduling",
     "Difference": "thinkqueue.simulation",
     "Estimate": "thinkqueue.simulation",
     "Estimates": "thinkqueue.simulation",
@@ -306,6 +309,7 @@ __all__ = [
     "Newton",
     "NonPreemptivePriority",
     "NotConvergedError",
+    "OrderSolution",
     "PerType",
     "Policy",
     "PowerLaw",
@@ -409,6 +413,7 @@ __all__ = [
     "solve_globally",
     "solve_grid",
     "solve_integer",
+    "solve_order",
     "solve_target",
     "stopping_rule",
     "strong_concavity_modulus",

@@ -33,8 +33,9 @@ def delay_of(server: object) -> Delay:
     Parameters
     ----------
     server : object
-        ``Fifo()``, ``ProcessorSharing()``, ``Batching(...)``, or any object that is a
-        :class:`~thinkqueue.delay.Delay` itself.
+        ``Fifo()``, ``ProcessorSharing()``, ``Batching(...)``, one server of another discipline, or
+        any object that is a :class:`~thinkqueue.delay.Delay` itself. ``Fifo(servers=k)`` is an
+        approximation: :mod:`thinkqueue.delay.several`.
 
     Raises
     ------
@@ -55,6 +56,10 @@ def delay_of(server: object) -> Delay:
         from thinkqueue.delay.batching import batching
 
         return batching(server)
+    if isinstance(server, Fifo):
+        from thinkqueue.delay.several import SeveralServers
+
+        return SeveralServers(server.servers)
     by_rank = _by_rank(server)
     if by_rank is not None:
         return by_rank
