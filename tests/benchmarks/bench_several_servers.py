@@ -19,7 +19,7 @@ SERVERS = (1, 2, 4, 8, 16, 64)
 LOADS = (0.3, 0.5, 0.7, 0.9)
 VARIABILITY = (0.0, 0.25, 1.0, 2.0, 4.0)
 LONG = 0.1
-JOBS = 2_000_000
+JOBS = 6_000_000
 LEAST = 1e-4
 """Cells in which a query waits less than this part of its service are left out."""
 

@@ -36,6 +36,9 @@ Mask = NDArray[np.bool_]
 class Relaxation(NamedTuple):
     r"""A lower bound :math:`m + W_0\sum_T q_T/(x_{P_T}x_{S_T})` of the mean time.
 
+    Its part :math:`m + W_0\sum_T` (fixed) depends on each service time alone, so it is left to the
+    envelopes, which then bend less; the rest is convex in u as well.
+
     Attributes
     ----------
     share : ndarray, (N,)
@@ -56,7 +59,7 @@ class Relaxation(NamedTuple):
     by_load: Array
 
     def at(self, u: Array) -> tuple[float, Array]:
-        """Return the bound and its slope in u; infinite where some x is not positive.
+        """Return the rest and its slope in u; infinite where some x is not positive.
 
         Parameters
         ----------
@@ -65,7 +68,7 @@ class Relaxation(NamedTuple):
         """
         s = np.exp(u)
         load = self.rate * self.share * s
-        mean, residual = float(self.share @ s), float(self.rate * self.share @ s**2) / 2
+        residual = float(self.rate * self.share @ s**2) / 2
         own = self.inside @ load
         x = 1 - self.before @ load
         after = x - own
@@ -73,12 +76,17 @@ class Relaxation(NamedTuple):
             return np.inf, np.zeros_like(u)
         q = self.fixed + self.by_load * own
         part = q / (x * after)
-        crowd = float(part.sum())
+        crowd = float(part.sum() - self.fixed.sum())
         by_before = part / x + part / after
         by_inside = part / after + self.by_load / (x * after)
-        slope = self.share * s + self.rate * self.share * s**2 * crowd
+        slope = self.rate * self.share * s**2 * crowd
         slope += residual * load * (by_before @ self.before + by_inside @ self.inside)
-        return mean + residual * crowd, slope
+        return residual * crowd, slope
+
+    @property
+    def square(self) -> Array:
+        """What the square of each service time costs whatever the others do, Q of the envelopes."""
+        return np.asarray(self.rate * self.share / 2 * self.fixed.sum())
 
 
 def relaxed(share: Array, rate: float, groups: Groups, top: Array, reference: Array) -> Relaxation:

@@ -215,16 +215,12 @@ class _Search:
 
     def bound(self, node: _Node) -> tuple[float, Array]:
         """Return what no allocation in the box exceeds, and where the relaxed one is best."""
-        w, top = self.w, np.exp(node.high)
         u = node.low.copy()
-        env = Envelope(self.worth, self.beta, w.base_time, node.low, node.high)
-        reference = np.exp((node.low + node.high) / 2)
-        reference *= min(1.0, 0.9 / (self.rate * float(w.share @ reference)))
-        low = relaxed(w.share, self.rate, node.groups, top, reference)
+        low, env = self._relaxed(node)
         time, slope = low.at(u)
         if not np.isfinite(time):
             return -np.inf, u
-        known = self._known(np.log(w.service.mean(self.tokens)), node)
+        known = np.clip(np.log(self.w.service.mean(self.tokens)), node.low, node.high)
         if np.isfinite(low.at(known)[0]):
             u = known
             time, slope = low.at(u)
@@ -242,8 +238,13 @@ class _Search:
         self._try(u)
         return best + self.idle, u
 
-    def _known(self, u: Array, node: _Node) -> Array:
-        return np.clip(u, node.low, node.high)
+    def _relaxed(self, node: _Node) -> tuple[Relaxation, Envelope]:
+        w = self.w
+        reference = np.exp((node.low + node.high) / 2)
+        reference *= min(1.0, 0.9 / (self.rate * float(w.share @ reference)))
+        low = relaxed(w.share, self.rate, node.groups, np.exp(node.high), reference)
+        parts = (self.worth, self.beta, w.base_time, w.share, low.square, node.low, node.high)
+        return low, Envelope(*parts)
 
     def _try(self, u: Array) -> None:
         """Take the budgets of a relaxed optimum where they are better than what is known."""
@@ -257,11 +258,11 @@ class _Search:
 
     def children(self, node: _Node, u: Array) -> Iterator[_Node]:
         """Part a node where it is least certain: in a curve, or in the order of a group."""
-        env = Envelope(self.worth, self.beta, self.w.base_time, node.low, node.high)
+        low_bound, env = self._relaxed(node)
         bent = env.value(u) - env.curve(u)
         k = int(np.argmax(bent))
         group = next((i for i, one in enumerate(node.groups) if len(one) > 1), None)
-        if group is None or bent[k] > FIRST * self._disorder(node, u):
+        if group is None or bent[k] > FIRST * self._disorder(low_bound, u):
             if bent[k] <= 0:
                 k = int(np.argmax(node.high - node.low))
             width = node.high[k] - node.low[k]
@@ -283,15 +284,13 @@ class _Search:
                 groups = (*node.groups[:group], (one,), rest, *node.groups[group + 1 :])
                 yield _Node(low, high, groups)
 
-    def _disorder(self, node: _Node, u: Array) -> float:
+    def _disorder(self, low: Relaxation, u: Array) -> float:
         """Return by how much the bound on the mean time is too low at a point."""
         s = np.exp(u)
-        reference = np.exp((node.low + node.high) / 2)
-        reference *= min(1.0, 0.9 / (self.rate * float(self.w.share @ reference)))
-        low = relaxed(self.w.share, self.rate, node.groups, np.exp(node.high), reference)
         order = tuple((int(k),) for k in np.argsort(s, kind="stable"))
         exact = relaxed(self.w.share, self.rate, order, s, s)
-        return exact.at(u)[0] - low.at(u)[0]
+        whole = exact.at(u)[0] + float((exact.square - low.square) @ s**2)
+        return whole - low.at(u)[0]
 
     def solution(self, upper: float, nodes: int, wanted: float) -> OrderSolution:
         left = upper - self.value
@@ -326,9 +325,8 @@ def _search_line(
             right = part
             continue
         there = u + part * step
-        flat = there >= env.touch
-        rise = np.where(flat, env.slope(there), np.where(flat, 0.0, env.chord))
-        rise = np.where(step == 0, 0.0, rise)
+        # a type at both ends of its box at once has no slope, and needs none
+        rise = np.where(step == 0, 0.0, env.tilt(there))
         drift = float(((rise - slope) * step).sum())
         if drift >= 0:
             left = part
