@@ -40,14 +40,14 @@
   const FIELDS = [
     ["share", 0, 1], ["gain", 0, 1], ["rate", SMALLEST, LARGEST], ["baseline", 0, 1],
     ["base_time", 0, LARGEST], ["time_per_token", SMALLEST, LARGEST],
-    ["answer_tokens", 0, LARGEST], ["prompt_time", 0, LARGEST],
+    ["answer_tokens", 0, LARGEST], ["prompt_time", 0, LARGEST], ["prompt_tokens", 0, LARGEST],
     ["max_tokens", 0, LARGEST], ["weight", 0, LARGEST],
   ];
-  const DEFAULTS = { prompt_time: 0, max_tokens: 32768, weight: 1 };
+  const DEFAULTS = { prompt_time: 0, prompt_tokens: 0, max_tokens: 32768, weight: 1 };
 
   /** Which fields a type has at a server. */
   function fieldsOf(kind) {
-    const times = kind === "batching" ? ["answer_tokens", "prompt_time"]
+    const times = kind === "batching" ? ["answer_tokens", "prompt_time", "prompt_tokens"]
       : ["base_time", "time_per_token"];
     return ["share", "gain", "rate", "baseline", ...times, "max_tokens", "weight"];
   }
@@ -753,7 +753,7 @@
     for (const key of Object.keys(table)) {
       if (!required.includes(key) && !optional.includes(key)) {
         throw new WorkloadError(called + " has " + JSON.stringify(key) + ", which this page does not know" +
-          (key === "accuracy" || key === "prompt_tokens" ? "; the library does." : ". Known are " +
+          (key === "accuracy" ? "; the library does." : ". Known are " +
           [...required, ...optional].join(", ") + "."));
       }
     }
@@ -782,8 +782,6 @@
     const optional = fields.filter((field) => field in DEFAULTS);
     const tasks = document.task.map((t, k) => {
       const called = t.name === undefined ? "[[task]] number " + (k + 1) : "Task type " + JSON.stringify(t.name);
-      // the length of a prompt matters only where context costs time
-      if (server.kind === "batching" && t.prompt_tokens === 0) delete t.prompt_tokens;
       only(t, called, ["name", ...fields.filter((f) => !optional.includes(f))], optional);
       const task = { name: t.name };
       for (const field of fields) task[field] = t[field] === undefined ? DEFAULTS[field] : t[field];
@@ -845,7 +843,7 @@
       for (const task of w.tasks) one += task.share * task.time_per_token;
       return Object.assign({}, w, {
         server: { kind, base: (1 - slowing) * one, per_query: slowing * one },
-        tasks: w.tasks.map((t) => copy(t, { answer_tokens: t.base_time / t.time_per_token, prompt_time: 0 })),
+        tasks: w.tasks.map((t) => copy(t, { answer_tokens: t.base_time / t.time_per_token, prompt_time: 0, prompt_tokens: 0 })),
       });
     }
     const one = w.server.base + w.server.per_query;
@@ -908,7 +906,7 @@
     const lists = LISTS.filter((field) => given.has(field)).map((field) =>
       [field, given.get(field).split(",").map((x) => (field === "name" ? decodeURIComponent(x) : Number(x)))]);
     if (lists.length && lists[0][1].length !== tasks.length) {
-      tasks = lists[0][1].map(() => ({ prompt_time: 0, max_tokens: 32768, weight: 1 }));
+      tasks = lists[0][1].map(() => Object.assign({}, DEFAULTS));
     }
     for (const [field, values] of lists) {
       if (values.length !== tasks.length) throw new WorkloadError("The address gives " + values.length + " values of " + field + " for " + tasks.length + " types.");
@@ -1103,7 +1101,14 @@
   function start(place) {
     const given = JSON.parse(place.querySelector("script[type='application/json']").textContent);
     const presets = Object.create(null);
-    for (const [name, text] of Object.entries(given.presets)) presets[name] = parseToml(text);
+    for (const [name, text] of Object.entries(given.presets)) {
+      try {
+        presets[name] = parseToml(text);
+      } catch (error) {
+        // what only the library knows is not offered here
+        if (!(error instanceof WorkloadError) || name === given.opening) throw error;
+      }
+    }
     const opening = {
       preset: given.opening, mode: "1000",
       workload: Object.assign({}, presets[given.opening], given.arrival_rate ? { arrival_rate: given.arrival_rate } : {}),
@@ -1404,7 +1409,8 @@
     /** The table and the text, as the state has them. */
     function fill() {
       if (table.contains(document.activeElement)) return;
-      const fields = ["name", ...fieldsOf(w().server.kind)];
+      // the length of a prompt goes with the file and matters to nothing on this page
+      const fields = ["name", ...fieldsOf(w().server.kind).filter((field) => field !== "prompt_tokens")];
       const head = h("div", { class: "xp-tr xp-th", "aria-hidden": "true" }, ...fields.map((f) => h("span", {}, HEADS[f])), h("span", {}));
       table.replaceChildren(head, ...w().tasks.map((task, k) => h("div", { class: "xp-tr", role: "group", "aria-label": "Type " + (k + 1) },
         ...fields.map((field) => {

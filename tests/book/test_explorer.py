@@ -25,7 +25,7 @@ from thinkqueue.book.explorer import SCRIPT
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "chapters" / "_static" / SCRIPT
 FIFO = ("share", "gain", "rate", "baseline", "base_time", "time_per_token", "max_tokens", "weight")
-BATCHING = (*FIFO[:4], "answer_tokens", "prompt_time", *FIFO[6:])
+BATCHING = (*FIFO[:4], "answer_tokens", "prompt_time", "prompt_tokens", *FIFO[6:])
 
 ANSWER = """(asked) => asked.map(([name, ...given]) => {
   try {
@@ -114,7 +114,7 @@ def batching_servers(count: int, seed: int, prompts: bool = True) -> Iterator[tq
         idle = float(w.share @ (line.per_query * answer + prompt))
         spare = 10 ** g.uniform(-9, -0.01)
         yield tq.Workload.from_arrays(
-            **{name: getattr(w, name) for name in (*BATCHING[:4], *BATCHING[6:])},
+            **{name: getattr(w, name) for name in (*BATCHING[:4], *BATCHING[7:])},
             answer_tokens=answer,
             prompt_time=prompt,
             arrival_rate=(1 - spare) / idle * 10 ** g.uniform(-2, 0.1),

@@ -36,8 +36,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """A function that opens the explorer alone on a page, from disk."""
-    files = sorted((DATA / "workloads").glob("*.toml"))
+    files = sorted((DATA / "workloads").glob("*.toml"), key=lambda file: file.stem)
     texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    texts["for the library"] = texts["qwen3-8b"] + '\n[server]\nkind = "processor sharing"\n'
     page = tmp_path / "page.html"
     page.write_text(
         "<!doctype html><html lang='en' data-theme='light'><head><meta charset='utf-8'>"
@@ -247,6 +248,20 @@ def test_the_table_is_edited_and_copied(visit: Open) -> None:
     assert "thinking_token_budget" in page.get_by_label("A workload file (TOML)").input_value()
     press(page, "Copy as TOML")
     assert "[[task]]" in page.get_by_label("A workload file (TOML)").input_value()
+
+
+def test_it_offers_every_workload_that_it_knows(visit: Open) -> None:
+    page = visit("#tokens=best")
+    page.locator("summary").click()
+    offered = page.locator("#explorer-preset option").all_inner_texts()
+    assert offered == sorted(file.stem for file in (DATA / "workloads").glob("*.toml"))
+    for name in offered:
+        page.get_by_label("Start from").select_option(name)
+        workload = tq.Workload.from_toml(DATA / "workloads" / f"{name}.toml")
+        if name == "qwen3-8b":
+            workload = busy_hour()
+        best = tq.solve(workload).tokens
+        assert tokens(page) == pytest.approx(best.round(), abs=1)
 
 
 def test_a_batching_server_thinks_longer(visit: Open) -> None:

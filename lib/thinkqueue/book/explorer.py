@@ -59,7 +59,7 @@ class ExplorerDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Put the place, the texts of all workload files, and the words for where it fails."""
         folder = Path(self.env.srcdir, "data", "workloads")
-        files = sorted(folder.glob("*.toml"))
+        files = sorted(folder.glob("*.toml"), key=lambda file: file.stem)
         for file in files:
             self.env.note_dependency(str(file))
         self.env.metadata[self.env.docname][_MARK] = "yes"
