@@ -90,6 +90,32 @@ class TypeTime:
             late = scale * gammainccinv(shape, 1 - levels_array(p)[..., None])
         return self.least + np.where(self._certain, 0.0, late)
 
+    def late(self, deadline: Array) -> Array:
+        r"""Return :math:`P(T_k > d_k)`, (N,).
+
+        Parameters
+        ----------
+        deadline : ndarray, (N,)
+            One time a type, in s.
+        """
+        shape, scale = self._gamma
+        late = deadline - self.least
+        chance = gammaincc(shape, np.maximum(late, 0) / scale)
+        return np.where(late < 0, 1.0, np.where(self._certain, 0.0, chance))
+
+    def within(self, level: Array) -> Array:
+        """Return the time within which a part of the answers of each type comes, (N,), in s.
+
+        Parameters
+        ----------
+        level : ndarray, (N,)
+            One level in [0, 1) a type.
+        """
+        shape, scale = self._gamma
+        return np.where(
+            self._certain, self.least, self.least + scale * gammainccinv(shape, 1 - level)
+        )
+
     @property
     def _certain(self) -> Array:
         return np.asarray(~((self.variance > 0) & (self.mean > self.least)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,13 +11,13 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from thinkqueue.checks import LARGEST, check_count, one_number
-from thinkqueue.delay import utilization
+from thinkqueue.delay import stable_state, utilization
 from thinkqueue.errors import ThinkQueueError, UnstableError
 from thinkqueue.grid import solve_grid
 from thinkqueue.solve import solve
 from thinkqueue.targets.solve import solve_target
 from thinkqueue.targets.target import InfeasibleTargetError, Target
-from thinkqueue.workload import Workload, tokens_array
+from thinkqueue.workload import Batching, TokenTime, TokenTimeTable, Workload, tokens_array
 
 PRECISION = 1e-9
 """Relative precision of what is returned, on the side on which the target holds."""
@@ -29,6 +30,12 @@ LOOKS = 4
 """The gap at which each of these optimisations stops, and the splits that it may look at."""
 
 WEIGHTS = 400
+
+FASTEST = 1e-25
+"""The factor on the time of a token that counts as none."""
+
+CALM = 1e-9
+"""A part of the arrival rate at which a server counts as empty."""
 
 
 def largest_arrival_rate(
@@ -88,6 +95,8 @@ def slowest_decode(
 ) -> float:
     r"""Return the largest factor on every :math:`c_k` with which a latency target can be met.
 
+    At a batching server the factor is on the time of a step.
+
     Below 1: the server must decode that much faster, each token in this part of its present time.
     Above 1: it could do with slower hardware.
 
@@ -113,18 +122,32 @@ def slowest_decode(
     slowest = 1e6
     if tokens is not None:
         ell = tokens_array(workload, tokens, single=True)
-        decode = float(workload.share @ (workload.time_per_token * ell))
+        fixed = float(utilization(_slowed(workload, 0.0), ell))
+        decode = float(utilization(workload, ell)) - fixed
         if decode == 0:
             raise ThinkQueueError("tokens are all 0; how fast they are decoded does not matter.")
-        room = 1 / workload.arrival_rate - float(workload.share @ workload.base_time)
-        slowest = max(room, 0.0) / decode
-    return _largest(
-        lambda factor: workload.replace(time_per_token=workload.time_per_token * factor),
-        slowest,
-        target,
-        tokens,
-        accuracy,
-    )
+        slowest = max(1 - fixed, 0.0) / decode
+    return _largest(lambda factor: _slowed(workload, factor), slowest, target, tokens, accuracy)
+
+
+def _slowed(workload: Workload, factor: float) -> Workload:
+    """Return the workload with tokens that take so many times as long."""
+    server, factor = workload.server, max(factor, FASTEST)
+    if not isinstance(server, Batching):
+        return workload.replace(time_per_token=workload.time_per_token * factor)
+    time = server.token_time
+    if isinstance(time, TokenTimeTable):
+        slowed: TokenTime | TokenTimeTable = replace(
+            time, seconds=tuple(factor * x for x in time.seconds)
+        )
+    else:
+        slowed = TokenTime(*(factor * x for x in (time.base, time.per_query, time.per_context)))
+    return workload.replace(server=replace(server, token_time=slowed))
+
+
+def _calm(workload: Workload) -> float:
+    """Return an arrival rate at which hardly anybody meets anybody."""
+    return workload.arrival_rate * CALM
 
 
 def least_accuracy_weight(workload: Workload, task: str | int) -> float:
@@ -132,8 +155,8 @@ def least_accuracy_weight(workload: Workload, task: str | int) -> float:
 
     While it has none, type k is worth its first token iff
     :math:`\alpha w_k A_k b_k > c_k q_k(\ell^*(\alpha))`. An empty line asks
-    :math:`\alpha > c_k/(w_kA_kb_k)`; the true threshold is higher, because the others are at the
-    server already.
+    :math:`\alpha > c_k/(w_kA_kb_k)`, with :math:`\tau(1)` for :math:`c_k` in a batch; the true
+    threshold is higher, because the others are at the server already.
 
     Parameters
     ----------
@@ -161,7 +184,8 @@ def least_accuracy_weight(workload: Workload, task: str | int) -> float:
     value = float(workload.weight[k] * workload.gain[k] * workload.rate[k])
     if value == 0 or workload.max_tokens[k] == 0:
         raise ThinkQueueError(f"Tokens cannot help task type {workload.names[k]!r} at all.")
-    floor = float(workload.time_per_token[k]) / value
+    calm = workload.replace(arrival_rate=_calm(workload))
+    floor = float(stable_state(calm, np.zeros(len(workload))).price[k]) / value
     weights = floor * np.geomspace(1.0, 1e8, WEIGHTS)
     spent = solve_grid(workload, accuracy_weight=weights, throw=False).tokens[:, k] > 0
     if not spent.any():

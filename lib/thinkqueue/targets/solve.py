@@ -9,12 +9,15 @@ from scipy.optimize import brentq
 
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count, one_number
-from thinkqueue.delay import delay_of, mean_system_time, utilization
+from thinkqueue.delay import delay_of, mean_system_time, stable_state, utilization
+from thinkqueue.delay.batching import Context, Shared
 from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.objective import mean_accuracy, objective
 from thinkqueue.solution import Bounded
 from thinkqueue.solve import solve
 from thinkqueue.targets.certificate import prove
+from thinkqueue.targets.rations import under_mean
+from thinkqueue.targets.shared_tails import under_deadlines
 from thinkqueue.targets.splits import Splits
 from thinkqueue.targets.tangents import Found, Limits, Tangents, solve_limits
 from thinkqueue.targets.target import (
@@ -25,7 +28,7 @@ from thinkqueue.targets.target import (
     TypeTailTarget,
     WaitingTarget,
 )
-from thinkqueue.workload import Affine, Workload
+from thinkqueue.workload import Batching, Workload
 
 CONVEX_GAP = 1e-10
 """The gap asked of a convex problem, in units of accuracy."""
@@ -124,11 +127,16 @@ def solve_target(
 
     Notes
     -----
-    Every percentile of the wait, and of the system time of one type, is convex in the budgets: all
-    targets but :class:`TailTarget` are convex programs, solved to a gap that is stated and
-    includes the error of evaluation. That one is a union of convex programs, one for each way to
-    share out the lateness, and branch and bound says how far from the best the answer can be at
-    most. Our own derivations. A type without arrivals gets no tokens under a tail.
+    At a batching server a cap on the mean time is a ration (:mod:`thinkqueue.targets.rations`). A
+    percentile of each type is that of the shifted gamma law, which errs by about a percent; the
+    budgets found under it are not proved best, and the bound on all others does not close
+    (:mod:`thinkqueue.targets.shared_tails`).
+
+    First come, first served, every percentile of the wait, and of the system time of one type, is
+    convex in the budgets: all targets but :class:`TailTarget` are convex programs, solved to a gap
+    that is stated and includes the error of evaluation. That one is a union of convex programs,
+    one for each way to share out the lateness, and branch and bound says how far from the best the
+    answer can be at most. Our own derivations. A type without arrivals gets no tokens under a tail.
     """
     if not isinstance(target, MeanTarget | WaitingTarget | TailTarget | TypeTailTarget):
         raise WorkloadError(
@@ -138,6 +146,21 @@ def solve_target(
             value=target,
         )
     check_count("nodes", nodes)
+    batches = isinstance(workload.server, Batching)
+    if batches and isinstance(target, TailTarget):
+        raise WorkloadError(
+            "How to split lateness between the types of a Batching(...) server is not known; give "
+            "TypeTailTarget the same deadline and probability for all, which promises more.",
+            parameter="target",
+            value=target,
+        )
+    if batches and certify:
+        raise WorkloadError(
+            "certify is True, and promises on a Batching(...) server are not certified: the law of "
+            "its time is an approximation.",
+            parameter="certify",
+            value=certify,
+        )
     if certify and (count_delay or not isinstance(target, WaitingTarget | TypeTailTarget)):
         raise WorkloadError(
             f"certify is True with {type(target).__name__}; only the accuracy under a "
@@ -158,12 +181,17 @@ def solve_target(
             least=least,
         )
     if isinstance(target, MeanTarget):
-        return _mean(workload, target, count_delay)
+        return _under_mean(workload, target, count_delay)
     if count_delay:
         free = solve(workload, throw=False)
         if (target.ratio(workload, free.tokens) <= 1).all():
             found = Found(free.tokens, free.objective, free.upper_bound, free.tokens)
             return _result(workload, target, found, count_delay, convex=True)
+    if batches:
+        assert isinstance(target, TypeTailTarget)
+        limits = target.deadlines(workload), target.probabilities(workload)
+        found = under_deadlines(workload, *limits, count_delay)
+        return _result(workload, target, found, count_delay, convex=False)
     if isinstance(target, TailTarget):
         splits = Splits(workload, target.deadline, target.probability, count_delay)
         found = splits.search(gap=close, nodes=nodes)
@@ -198,6 +226,22 @@ def _convex(
     return replace(result, objective=value, upper_bound=bound, gap=bound - value, proven=True)
 
 
+def _under_mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSolution:
+    """A ration where there is one, multipliers where the mean time is convex, else nothing."""
+    delay = delay_of(workload.server)
+    if isinstance(delay, Shared | Context) and not count_delay:
+        found = under_mean(workload, delay, target.limit)
+        return _result(workload, target, found, count_delay, convex=workload.curves.concave)
+    if not delay.convex:
+        raise WorkloadError(
+            f"The mean time of {workload.server!r} is not convex in the tokens as far as is known, "
+            "so that no budgets under a cap on it are known to be best.",
+            parameter="server",
+            value=workload.server,
+        )
+    return _mean(workload, target, count_delay)
+
+
 def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSolution:
     r"""Lagrange: the best budgets under a cap are the best of J at some weight :math:`\alpha'`.
 
@@ -221,9 +265,9 @@ def _mean(workload: Workload, target: MeanTarget, count_delay: bool) -> TargetSo
         return _result(workload, target, best, count_delay, convex=True)
     high = np.log(top)
     if excess(high) > 0:
-        low = np.log(tiny) / 2
-        if isinstance(workload.service, Affine):
-            low = max(low, np.log(np.min(workload.time_per_token)) - 60)
+        cheapest = stable_state(workload, np.zeros(len(workload))).price.min()
+        low = np.log(cheapest) - 60
+        low = max(low, np.log(tiny) / 2)
         log_weight = float(brentq(excess, low, high, xtol=1e-13))
         step = 1e-14
         while excess(log_weight) > 0:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
+from thinkqueue.batching.type_time import type_time
 from thinkqueue.checks import floats, one_number
 from thinkqueue.delay import mean_system_time, service_time
-from thinkqueue.errors import ThinkQueueError
+from thinkqueue.errors import ThinkQueueError, WorkloadError
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.mixture import ServiceMixture
-from thinkqueue.workload import Workload
+from thinkqueue.workload import Batching, Workload
 
 ACCURACY = 1e-12
 """The error asked of the transform inversion that the targets are evaluated by."""
@@ -111,6 +112,13 @@ class WaitingTarget:
         tokens : array_like, (N,)
             Thinking tokens of each type.
         """
+        if isinstance(workload.server, Batching):
+            raise WorkloadError(
+                "A WaitingTarget is about a line: nobody waits at a Batching(...) server whose "
+                "overflow shares, and no law of the wait is known where it waits; use MeanTarget "
+                "or TypeTailTarget.",
+                parameter="target",
+            )
         mixture = ServiceMixture.of(workload, tokens)
         late = invert(mixture, np.array([float(self.time)]), error=ACCURACY).value
         return np.asarray(late / self.probability)
@@ -207,6 +215,8 @@ class TypeTailTarget:
 def late_probability(workload: Workload, tokens: ArrayLike, deadline: Array) -> Array:
     r"""Return :math:`P(T_k > d_k) = P(W > d_k - s_k)` for each type, shape (N,).
 
+    At a batching server it is that of the shifted gamma law of :func:`~thinkqueue.type_time`.
+
     Parameters
     ----------
     workload : Workload
@@ -216,6 +226,8 @@ def late_probability(workload: Workload, tokens: ArrayLike, deadline: Array) -> 
     deadline : ndarray, (N,)
         :math:`d_k` in s.
     """
+    if isinstance(workload.server, Batching):
+        return type_time(workload, tokens).late(deadline)
     slack = deadline - service_time(workload, tokens)
     return invert(ServiceMixture.of(workload, tokens), slack, error=ACCURACY).value
 
