@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.ranked import Line, Ranked
+from thinkqueue.delay.ranked import Ranked, Ranks
 from thinkqueue.workload.servers import PreemptivePriority
 
 
@@ -31,7 +31,7 @@ class Resume(Ranked):
 
     order: tuple[int, ...] | None = None
 
-    def line(self, share: Array, s: Array, rate: float) -> Line:
+    def line(self, share: Array, s: Array, rate: float) -> Ranks:
         """Line up the types; by service times, equal ones are one class.
 
         Parameters
@@ -42,26 +42,26 @@ class Resume(Ranked):
             λ.
         """
         if self.order is None:
-            return Line.of(share, s, rate, s, merge=True)
-        return Line.of(share, s, rate, PreemptivePriority(self.order).rank(s), merge=False)
+            return Ranks.of(share, s, rate, s, merge=True)
+        return Ranks.of(share, s, rate, PreemptivePriority(self.order).rank(s), merge=False)
 
-    def times(self, line: Line) -> Array:
+    def times(self, line: Ranks) -> Array:
         """Return the mean time of each type, in the order of the line.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         residual = line.rate * line.up_to(line.share * line.s**2) / 2
         return np.asarray(residual / (line.before * line.after) + line.s / line.before)
 
-    def slopes(self, line: Line) -> Array:
+    def slopes(self, line: Ranks) -> Array:
         """Return what a second more of each type adds: its own, as residual work, and as load.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         rate, share, s, before, after, *_ = line[1:]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.ranked import Line, Ranked
+from thinkqueue.delay.ranked import Ranked, Ranks
 from thinkqueue.workload.servers import NonPreemptivePriority
 
 
@@ -32,7 +32,7 @@ class Priority(Ranked):
 
     order: tuple[int, ...]
 
-    def line(self, share: Array, s: Array, rate: float) -> Line:
+    def line(self, share: Array, s: Array, rate: float) -> Ranks:
         """Line up the types in the given order.
 
         Parameters
@@ -42,20 +42,20 @@ class Priority(Ranked):
         rate : float
             λ.
         """
-        return Line.of(share, s, rate, NonPreemptivePriority(self.order).rank(s), merge=False)
+        return Ranks.of(share, s, rate, NonPreemptivePriority(self.order).rank(s), merge=False)
 
-    def times(self, line: Line) -> Array:
+    def times(self, line: Ranks) -> Array:
         """Return the mean time of each type, in the order of the line.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         residual = line.rate * (line.share @ line.s**2) / 2
         return np.asarray(line.s + residual / (line.before * line.after))
 
-    def slopes(self, line: Line) -> Array:
+    def slopes(self, line: Ranks) -> Array:
         r"""Return what a second more of each type adds, through M and as load.
 
         It is :math:`1 + \lambda s_kR + \frac{\lambda M}{2}\frac{\partial R}{\pi_k\partial s_k}`
@@ -64,7 +64,7 @@ class Priority(Ranked):
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         rate, share, s, before, after, *_ = line[1:]

@@ -19,7 +19,7 @@ from thinkqueue.workload.parameters import Parameters
 from thinkqueue.workload.service import Affine
 
 
-class Line(NamedTuple):
+class Ranks(NamedTuple):
     """The types in the order of their ranks, the most urgent first; arrays of shape (N,).
 
     Attributes
@@ -46,7 +46,7 @@ class Line(NamedTuple):
     stop: Index
 
     @classmethod
-    def of(cls, share: Array, s: Array, rate: float, rank: Array, *, merge: bool) -> Line:
+    def of(cls, share: Array, s: Array, rate: float, rank: Array, *, merge: bool) -> Ranks:
         """Line up the types of one workload.
 
         Parameters
@@ -108,7 +108,7 @@ class Ranked(ABC):
     convex: bool = False
 
     @abstractmethod
-    def line(self, share: Array, s: Array, rate: float) -> Line:
+    def line(self, share: Array, s: Array, rate: float) -> Ranks:
         """Line up the types of one workload.
 
         Parameters
@@ -120,22 +120,22 @@ class Ranked(ABC):
         """
 
     @abstractmethod
-    def times(self, line: Line) -> Array:
+    def times(self, line: Ranks) -> Array:
         """Return the mean time of each type, in the order of the line.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
 
     @abstractmethod
-    def slopes(self, line: Line) -> Array:
+    def slopes(self, line: Ranks) -> Array:
         r"""Return :math:`\frac{1}{\pi_k}\frac{\partial\,\mathbb{E}[T]}{\partial s_k}`.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
 

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from thinkqueue.arrays import Array
-from thinkqueue.delay.ranked import Line, Ranked
+from thinkqueue.delay.ranked import Ranked, Ranks
 
 
 @dataclass(frozen=True)
 class LeastLeft(Ranked):
     """The formulas of SRPT: continuous in the tokens, also where two service times meet."""
 
-    def line(self, share: Array, s: Array, rate: float) -> Line:
+    def line(self, share: Array, s: Array, rate: float) -> Ranks:
         """Line up the types by their service times, equal ones in one class.
 
         Parameters
@@ -38,14 +38,14 @@ class LeastLeft(Ranked):
         rate : float
             λ.
         """
-        return Line.of(share, s, rate, s, merge=True)
+        return Ranks.of(share, s, rate, s, merge=True)
 
-    def times(self, line: Line) -> Array:
+    def times(self, line: Ranks) -> Array:
         """Return the mean time of each type, in the order of the line.
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         rate, share, s, before, after, *_ = line[1:]
@@ -53,7 +53,7 @@ class LeastLeft(Ranked):
         steps = np.cumsum(np.diff(s, prepend=0.0) / before)
         return np.asarray(rate * ahead / (2 * before * after) + steps)
 
-    def slopes(self, line: Line) -> Array:
+    def slopes(self, line: Ranks) -> Array:
         r"""Return what a second more of each type adds, equal ones in the order of their indices.
 
         The mean over all types is the same whether equal ones are merged or not, since
@@ -62,11 +62,11 @@ class LeastLeft(Ranked):
 
         Parameters
         ----------
-        line : Line
+        line : Ranks
             Stable.
         """
         rate, share, s = line.rate, line.share, line.s
-        apart = Line.of(share, s, rate, np.arange(s.size, dtype=float), merge=False)
+        apart = Ranks.of(share, s, rate, np.arange(s.size, dtype=float), merge=False)
         before, after = apart.before, apart.after
         behind, crowd = apart.behind(share), share / (before * after)
         waits = crowd * rate * (apart.up_to(share * s**2) + behind * s**2) / 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from thinkqueue.arrays import Array
 from thinkqueue.delay.priority import Priority
-from thinkqueue.delay.ranked import Line
+from thinkqueue.delay.ranked import Ranks
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ShortFirst(Priority):
 
     order: tuple[int, ...] = ()
 
-    def line(self, share: Array, s: Array, rate: float) -> Line:
+    def line(self, share: Array, s: Array, rate: float) -> Ranks:
         """Line up the types by their service times, equal ones in one class.
 
         Parameters
@@ -32,4 +32,4 @@ class ShortFirst(Priority):
         rate : float
             λ.
         """
-        return Line.of(share, s, rate, s, merge=True)
+        return Ranks.of(share, s, rate, s, merge=True)
