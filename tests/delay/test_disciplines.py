@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 import thinkqueue as tq
 from thinkqueue.delay import delay_of
-from thinkqueue.delay.ranked import Line
+from thinkqueue.delay.ranked import Ranks
 from thinkqueue.delay.remaining import LeastLeft
 from workloads import QWEN, plain_workload, plain_workloads, stable_tokens
 
@@ -226,7 +226,7 @@ def test_a_server_by_rank_goes_through_a_file(tmp_path):
 
 def test_a_line_sums_by_classes():
     share, rank = np.array([0.2, 0.3, 0.5]), np.array([1.0, 0.0, 1.0])
-    line = Line.of(share, np.ones(3), 0.1, rank, merge=True)
+    line = Ranks.of(share, np.ones(3), 0.1, rank, merge=True)
     np.testing.assert_array_equal(line.order, [1, 0, 2])
     np.testing.assert_allclose(line.behind(np.ones(3)), [2, 0, 0])
     np.testing.assert_allclose(line.from_here(np.ones(3)), [3, 2, 2])
