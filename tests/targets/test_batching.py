@@ -61,7 +61,8 @@ def test_a_ration_agrees_with_multipliers_and_with_a_solver_that_knows_neither()
         method="SLSQP",
         options={"ftol": 1e-14, "maxiter": 500},
     )
-    assert -free.fun == pytest.approx(ration.objective, abs=1e-7)
+    # a general solver stops a few 1e-7 below, and never above
+    assert ration.objective - 5e-6 < -free.fun < ration.objective + 1e-8
 
 
 def test_a_cap_that_everybody_keeps_changes_nothing():
