@@ -286,7 +286,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     app, error
         As Sphinx gives them.
     """
-    if error is not None or app.builder.format != "html":
+    if error is not None:
+        return
+    OutputCache(Book(Path(app.srcdir))).seal()
+    if app.builder.format != "html":
         return
     package = distribution("sphinx-mathjax-offline")
     script = package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{_MATHJAX}")
