@@ -184,3 +184,10 @@ def test_the_workflow_may_do_little() -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert {name: job.get("permissions") for name, job in workflow["jobs"].items()} == GRANTED
     assert "pull_request_target" not in workflow[True]  # YAML reads `on` as a truth value
+    used = [
+        step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step
+    ]
+    assert used
+    assert [
+        action for action in used if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action)
+    ] == []
