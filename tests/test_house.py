@@ -110,7 +110,8 @@ UNSEEN = {
         "errors: who meets them wants to catch them, and no chapter fails",
     ),
     **dict.fromkeys(
-        ("Interpolated", "NonPreemptivePriority", "PowerLaw", "ProcessorSharing", "TaskType"),
+        ("Interpolated", "NonPreemptivePriority", "PowerLaw", "PreemptivePriority",
+         "ProcessorSharing", "TaskType"),
         "parts of a workload that a file names; the chapters read theirs from files",
     ),
     **dict.fromkeys(("Estimate", "Estimates", "PerType"), "fields of a Simulation"),
