@@ -28,3 +28,11 @@
   window.addEventListener("resize", later);
   document.addEventListener("toggle", later, true);   // a fold that opens
 })();
+
+// The theme's buttons carry code in their markup, which a strict Content-Security-Policy forbids;
+// the build leaves the name of what they call, and it is called here.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-calls]");
+  const known = { print: () => window.print(), toggleFullScreen: () => window.toggleFullScreen() };
+  if (button && Object.hasOwn(known, button.dataset.calls)) known[button.dataset.calls]();
+});

@@ -10,6 +10,32 @@ import stat
 import sys
 from pathlib import Path
 
+#: Larger files are refused before they are read; bytes.
+LARGEST = {"workload": 64 * 2**20, "measurements": 2**30}
+
+
+def fault_of_size(path: Path, kind: str) -> str | None:
+    """Say what is wrong with the size of a file; None if nothing is.
+
+    A pipe has no size before it is read, and is let through.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What it should hold, a key of ``LARGEST``.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    size, most = path.stat().st_size, LARGEST[kind]
+    if size <= most:
+        return None
+    return f"it has {size / 2**20:,.0f} MiB, and a file of {kind} may have {most / 2**20:,.0f} MiB"
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file as a whole or not at all.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,15 +42,19 @@ class Silent(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def served(book: Book) -> Iterator[str]:
-    handler = functools.partial(Silent, directory=str(book.html))
+def serving(kind: type[Silent], book: Book) -> Iterator[str]:
+    handler = functools.partial(kind, directory=str(book.html))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def served(book: Book) -> Iterator[str]:
+    yield from serving(Silent, book)
 
 
 class Visit:
@@ -196,5 +203,59 @@ def test_a_request_that_fails_is_noticed(served: str, book: Book, browser: Brows
         text = "\n".join(visit.faults)
         assert "404" in text
         assert "asks another host" in text
+    finally:
+        visit.context.close()
+
+
+INLINE = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
+
+
+def strict_policy(page: bytes) -> str:
+    """Return the strictest Content-Security-Policy under which a page can work.
+
+    Scripts: those of the book and, by their hash, those in the page; no code in attributes, no
+    eval. Styles must be allowed in the page: MathJax writes the measures of each formula there.
+    """
+    hashes = {base64.b64encode(hashlib.sha256(text).digest()) for text in INLINE.findall(page)}
+    scripts = " ".join(f"'sha256-{code.decode()}'" for code in sorted(hashes))
+    return (
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+class Strict(Silent):
+    """Serves pages with a strict policy."""
+
+    def end_headers(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix == ".html" and path.is_file():
+            self.send_header("Content-Security-Policy", strict_policy(path.read_bytes()))
+        super().end_headers()
+
+
+@pytest.fixture(scope="module")
+def strictly_served(book: Book) -> Iterator[str]:
+    yield from serving(Strict, book)
+
+
+@pytest.mark.parametrize("name", [Book(ROOT).pages[0], Book(ROOT).pages[4], "search", "genindex"])
+def test_pages_work_under_a_strict_policy(
+    name: str, strictly_served: str, browser: Browser
+) -> None:
+    visit = Visit(browser, f"{strictly_served}/{name}.html", DESK, "light")
+    try:
+        assert visit.faults == []
+        assert visit.page.locator(".math:not(:has(mjx-container))").count() == 0
+        visit.page.locator("[data-calls=toggleFullScreen]").first.click()
+        visit.page.wait_for_function("() => document.fullscreenElement")
+        visit.page.evaluate(
+            "const s = document.createElement('script'); s.text = 'window.ran = 1';"
+            "document.head.append(s)"
+        )  # the negative control
+        assert visit.page.evaluate("window.ran") is None
+        assert len(visit.faults) == 1
+        assert "Content Security Policy" in visit.faults[0]
     finally:
         visit.context.close()

@@ -96,7 +96,7 @@ def test_renewal_writes_compares_and_keeps_old_digits(tmp_path: Path) -> None:
 
     far = {"chapters/a": {"x": Stated(1.5, 1e-6, 0.0)}}
     assert [str(d) for d in reference.compare(book, far)] == [
-        "a: x was 1.0, is 1.5 (off by 0.5, allowed 1e-06)",
+        "a: x was 1.0, is 1.5 (off by 0.5, which is 5e+05 times its tolerance of 1e-06)",
         "a: y = 'word' is no longer stated",
     ]
     loose = {"chapters/a": {**first["chapters/a"], "x": Stated(1.0, 1e-2, 0.0)}}

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array
 from thinkqueue.checks import LARGEST, SMALLEST, one_number
 from thinkqueue.errors import WorkloadError
+from thinkqueue.files import fault_of_size
 
 TIME_COLUMNS = ("TIMESTAMP", "timestamp", "time", "arrival_time")
 
@@ -87,6 +88,10 @@ class Trace:
             If there is no such column, or a time cannot be read: the message names the line; if
             some times are numbers and others dates; if the file is not text in UTF-8.
         """
+        if (fault := fault_of_size(Path(path), "measurements")) is not None:
+            raise WorkloadError(
+                f"{path}: {fault}; cut the trace.", parameter="path", value=str(path)
+            )
         try:
             return cls._read(Path(path), column)
         except UnicodeDecodeError as error:

@@ -48,12 +48,14 @@ def build_command(root: Root = Path(), scheduler: Scheduler = None) -> None:
 
 @app.command("reference")
 def reference_command(root: Root = Path()) -> None:
-    """Accept what the chapters state now. How it differs from before is printed."""
+    """Accept what the chapters state now. How it differs is printed first, in tolerances."""
     with kind_exit():
-        differences = renew_reference(Book(root.resolve()), Console(stderr=True))
-        for difference in differences:
-            typer.echo(str(difference))
-        typer.echo(f"{len(differences)} values changed in data/reference/.")
+        changed = renew_reference(
+            Book(root.resolve()),
+            Console(stderr=True),
+            lambda difference: typer.echo(str(difference)),
+        )
+        typer.echo(f"{changed} values changed in data/reference/.")
 
 
 @app.command("picture")

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,10 @@ def build(book: Book, console: Console, *, executor: Executor | None = None) -> 
         return book.html / "index.html"
 
 
-def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
-    """Execute what changed, write what the chapters state into the reference, return the changes.
+def renew_reference(
+    book: Book, console: Console, show: Callable[[reference.Difference], None]
+) -> int:
+    """Execute what changed, show what differs, write it into the reference, return how much it is.
 
     Parameters
     ----------
@@ -76,15 +78,28 @@ def renew_reference(book: Book, console: Console) -> list[reference.Difference]:
         The book.
     console
         Where progress is shown.
+    show
+        Is given each difference before anything is written.
 
     Raises
     ------
     CellError
         If a cell fails.
+    BookError
+        In continuous integration, where nobody looks at what is accepted.
     """
-    with alone(book), _progress(console) as progress:
-        task = progress.add_task("chapters", total=None)
-        return reference.renew(book, _stated_values(book, progress, task))
+    if "CI" in os.environ:
+        message = (
+            "The reference is not renewed where CI is set: what it accepts must be looked at. Run "
+            "`make reference` at your desk and commit what it writes."
+        )
+        raise BookError(message)
+    with alone(book):
+        with _progress(console) as progress:
+            stated = _stated_values(book, progress, progress.add_task("chapters", total=None))
+        for difference in reference.compare(book, stated):
+            show(difference)
+        return len(reference.renew(book, stated))
 
 
 def renew_picture(book: Book) -> Path:

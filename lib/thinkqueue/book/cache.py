@@ -2,11 +2,13 @@
 
 jupyter-cache finds outputs by the content of a notebook's code cells alone. That misses an edited
 library or data file, so the cache carries the hashes it was filled under. Nor does it survive a
-full disk or a build that was killed: what it left half written is taken for absent here.
+full disk, a build that was killed or a changed byte: each notebook carries a seal, its own hash,
+and what does not match its seal is taken for absent here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from typing import Any
 from thinkqueue.book import fingerprint
 from thinkqueue.book.layout import Book, BookError
 from thinkqueue.files import write_atomically
+
+_NOTEBOOK, _SEAL = "base.ipynb", "base.sha256"
 
 
 class OutputCache:
@@ -46,20 +50,21 @@ class OutputCache:
         self._cache = _opened(book.cache)
 
     def find(self, notebook: Any) -> Any | None:
-        """Return the notebook with its stored outputs, or None.
+        """Return the notebook with its stored outputs, or None where they are not as stored.
 
         Parameters
         ----------
         notebook
             A notebook as it was read from the chapter.
         """
+        folder = self._folder(notebook)
         try:
-            return self._cache.merge_match_into_notebook(notebook)[1]
-        except KeyError:
-            return None
-        except Exception:  # whatever ails it, it was not stored whole
-            self._forget(notebook)
-            return None
+            if (folder / _SEAL).read_text(encoding="ascii") == _hash(folder):
+                return self._cache.merge_match_into_notebook(notebook)[1]
+        except Exception:  # whatever ails it, it was not stored whole, or not at all
+            pass
+        self._forget(notebook)
+        return None
 
     def store(self, notebook: Any, uri: str, seconds: float) -> None:
         """Keep a notebook's outputs.
@@ -84,11 +89,29 @@ class OutputCache:
         bundle = CacheBundleIn(notebook, uri, data={"execution_seconds": seconds})
         with _needing_room(self._place):
             self._cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            _seal(self._folder(notebook))
+
+    def seal(self) -> None:
+        """Seal what somebody else stored meanwhile: a plain build executes chapters by itself."""
+        for notebook in self._place.glob(f"executed/*/{_NOTEBOOK}"):
+            if not (notebook.parent / _SEAL).exists():
+                _seal(notebook.parent)
+
+    def _folder(self, notebook: Any) -> Path:
+        key = self._cache.create_hashed_notebook(notebook)[1]
+        return self._place / "executed" / str(key)
 
     def _forget(self, notebook: Any) -> None:
         """Remove the file; a record without one counts for nothing."""
-        key = self._cache.create_hashed_notebook(notebook)[1]
-        shutil.rmtree(self._place / "executed" / key, ignore_errors=True)
+        shutil.rmtree(self._folder(notebook), ignore_errors=True)
+
+
+def _seal(folder: Path) -> None:
+    write_atomically(folder / _SEAL, _hash(folder))
+
+
+def _hash(folder: Path) -> str:
+    return hashlib.sha256((folder / _NOTEBOOK).read_bytes()).hexdigest()
 
 
 def _opened(place: Path) -> Any:

@@ -33,7 +33,7 @@ class Difference:
     after: Stated | None
 
     def __str__(self) -> str:
-        """Say chapter, name, both values, the step between them and the step allowed."""
+        """Say chapter, name, both values and the step between them in tolerances."""
         text = f"{PurePosixPath(self.page).name}: {self.name}"
         if self.before is None:
             return f"{text} = {self.after.value!r} is new" if self.after else text
@@ -42,7 +42,7 @@ class Difference:
         text += f" was {self.before.value!r}, is {self.after.value!r}"
         if self.before.is_number and self.after.is_number:
             step = abs(float(self.after.value) - float(self.before.value))
-            text += f" (off by {step:.3g}, allowed {self.before.allowance:.3g})"
+            text += f" (off by {step:.3g}, {_in_tolerances(step, self.before.allowance)})"
         if self.before.accepts(self.after):
             text += "; its tolerance changed"
         return text
@@ -142,6 +142,12 @@ def renew(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Differ
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         write_atomically(path, text)
     return differences
+
+
+def _in_tolerances(step: float, allowance: float) -> str:
+    if allowance == 0:
+        return "and nothing is allowed"
+    return f"which is {step / allowance:.3g} times its tolerance of {allowance:.3g}"
 
 
 def _file(book: Book, page: str) -> Any:

@@ -43,6 +43,8 @@ _MATHJAX = "tex-svg-full.js"
 _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 # the style sheet draws the same icons out of a font a tenth as heavy
 _ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
+# code in markup is what a strict Content-Security-Policy forbids first; book.js calls it instead
+_HANDLER = re.compile(r' onclick="(?:window\.)?(print|toggleFullScreen)\(\)"')
 _MODULES = "<!-- every public module -->"
 _PART = re.compile(r"<!-- the public modules of (\w+) -->")
 _FIELDS = "<!-- every field of the data -->"
@@ -286,7 +288,10 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     app, error
         As Sphinx gives them.
     """
-    if error is not None or app.builder.format != "html":
+    if error is not None:
+        return
+    OutputCache(Book(Path(app.srcdir))).seal()
+    if app.builder.format != "html":
         return
     package = distribution("sphinx-mathjax-offline")
     script = package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{_MATHJAX}")
@@ -296,7 +301,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
-        text = accessible(text)
+        text = accessible(_HANDLER.sub(r' data-calls="\1"', text))
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):

@@ -11,6 +11,7 @@ from typing import Any
 
 from thinkqueue.calibration.words import listed, shown
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.files import fault_of_size
 from thinkqueue.names import brief
 
 COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency", "sent")
@@ -99,6 +100,7 @@ def table_in(path: Path, called: Mapping[str, str]) -> Table:
     OSError
         If it cannot be opened.
     """
+    refuse_size(path)
     read = _parquet if path.suffix.lower() in {".parquet", ".pq"} else _csv
     try:
         return read(path, called)
@@ -110,6 +112,23 @@ def table_in(path: Path, called: Mapping[str, str]) -> Table:
         if isinstance(error, ThinkQueueError):
             raise
         raise MeasurementError(f"{brief(str(error), 100)}.", source=str(path)) from None
+
+
+def refuse_size(path: Path) -> None:
+    """Refuse a file that would fill the memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    MeasurementError
+        If it is too large.
+    """
+    if (fault := fault_of_size(path, "measurements")) is not None:
+        raise MeasurementError(f"{fault}; take a sample of its rows.", source=str(path))
 
 
 def _csv(path: Path, called: Mapping[str, str]) -> Table:

@@ -26,7 +26,7 @@ def import_flint() -> Any:
         import flint
     except ModuleNotFoundError:
         raise ThinkQueueError(
-            "Rigorous ball arithmetic needs python-flint; install thinkqueue[certify]."
+            "Rigorous ball arithmetic needs python-flint: pip install 'thinkqueue[certify]'."
         ) from None
     return flint
 

@@ -13,7 +13,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
-from thinkqueue.calibration.tables import MeasurementError
+from thinkqueue.calibration.tables import MeasurementError, refuse_size
 from thinkqueue.calibration.words import shown
 from thinkqueue.names import brief
 
@@ -188,6 +188,7 @@ def open_document(path: Path) -> Document:
     OSError
         If it cannot be read.
     """
+    refuse_size(path)
     data = path.read_bytes()
     if data.startswith(b"PK"):
         raise MeasurementError(

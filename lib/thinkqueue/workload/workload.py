@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array
 from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
-from thinkqueue.files import write_atomically
+from thinkqueue.files import fault_of_size, write_atomically
 from thinkqueue.names import printable
 from thinkqueue.workload.accuracy import Curve, Mixed, Saturating, together
 from thinkqueue.workload.file import server_of, server_table, task_table, task_types
@@ -641,6 +641,12 @@ def tokens_array(
 
 
 def _document(source: Path) -> dict[str, Any]:
+    if (fault := fault_of_size(source, "workload")) is not None:
+        raise WorkloadError(
+            f"{source} is too large: {fault}; many task types are built with from_arrays.",
+            parameter="path",
+            value=str(source),
+        )
     try:
         return tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
