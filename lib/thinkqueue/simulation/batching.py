@@ -9,8 +9,7 @@ import numpy as np
 from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled, inlined
 from thinkqueue.simulation.heap import Heap, empty_heap, is_full, pop, push, with_room
-from thinkqueue.simulation.rows import CYCLES, is_long, may_end
-from thinkqueue.simulation.tally import Tally, end_row, pass_time, record
+from thinkqueue.simulation.tally import Tally, pass_time, record, turn
 from thinkqueue.workload import Batching
 
 LISTED = 4096
@@ -238,10 +237,7 @@ def serve(
         empty = crowd.batch.size[0] + crowd.waiting.size[0] == 0
         if empty:
             crowd.state[:] = 0.0
-        tally.state[CYCLES] += empty
-        if is_long(tally) and may_end(tally, empty):
-            end_row(tally)
-            ended = finish
+        ended = turn(tally, empty, finish)
     return handled, ended
 
 

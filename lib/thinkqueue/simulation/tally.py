@@ -9,12 +9,15 @@ import numpy as np
 from thinkqueue.arrays import Array, Index
 from thinkqueue.simulation.compiled import compiled, inlined
 from thinkqueue.simulation.rows import (
+    CYCLES,
     QUERIES,
     ROW,
     ROWS,
     Counts,
     first_row,
     halve,
+    is_long,
+    may_end,
     next_row,
 )
 from thinkqueue.simulation.sketch import BINS, COARSE_BINS, bin_of, coarse
@@ -149,3 +152,13 @@ def end_row(tally: Tally) -> None:
         halve(tally.of_type)
         halve(tally.system_rows)
         halve(tally.waiting_rows)
+
+
+@inlined
+def turn(tally: Tally, empty: bool, finish: bool) -> bool:
+    """Count a cycle where the system is empty; end a row that is long, and say whether to stop."""
+    tally.state[CYCLES] += empty
+    if is_long(tally) and may_end(tally, empty):
+        end_row(tally)
+        return finish
+    return False
