@@ -6,9 +6,9 @@
   the theme no page needs is taken away.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
-* The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
-  answer stand in the answer.
+* The first page has its explorer, and the code of a page can stand in one fold.
 * The library reference lists every public module; the manifest says on what the book was computed.
+* The numbers of an answer stand in the answer.
 """
 
 from __future__ import annotations
