@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 #: The colours of Okabe and Ito, ordered so that the first few differ most, also in lightness.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 
+#: Inks of what is no task type: methods, laws, one case against another.
+SERIES = ("#222222", "#7a3fb0", "#b3123c", "#6b6b6b")
+
 #: What Matplotlib calls a line that was given no label.
 _UNNAMED = re.compile(r"_child\d+")
 
