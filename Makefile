@@ -1,6 +1,9 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
 # test   checks everything                  bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
+# check-builds        builds the book twice under different settings and compares everything
+# check-interruption  kills builds and simulations at random moments, and fills disks
+# check-versions      tests the library with the oldest and the newest versions that it allows
 # Every target may be called again at any time and is quick when there is nothing to do.
 
 PYTHON ?= python3
@@ -20,6 +23,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 
 .DEFAULT_GOAL := book
 .PHONY: setup book pdf picture reference test bench lock clean
+.PHONY: check-builds check-interruption check-versions
 
 setup: $(READY)
 
@@ -59,6 +63,15 @@ reference: $(READY)
 test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
 	$(BIN)/python -m pytest --numprocesses 2
+
+check-builds: $(READY)
+	$(BIN)/python tests/repeated.py
+
+check-interruption: $(READY)
+	$(BIN)/python tests/interruption.py
+
+check-versions: $(READY) $(UV)
+	$(BIN)/python tests/versions.py $(UV)
 
 bench: $(READY)
 	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done
