@@ -260,8 +260,16 @@ def offer_notebook(
         return
     target = Path(app.outdir, "_sources", f"{page}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(executed, target)
+    target.write_text(_with_plain_names(executed), encoding="utf-8")
     context["ipynb_source"] = f"{page}.ipynb"
+
+
+def _with_plain_names(notebook: Path) -> str:
+    """Number the cells, which are called anew at random each time a notebook is made."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for number, cell in enumerate(content["cells"]):
+        cell["id"] = f"cell-{number}"
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def drop_unused_scripts(
