@@ -45,9 +45,6 @@ __all__ = [
     "use_book_style",
 ]
 
-#: Inks of what is no task type: methods, laws, one case against another.
-SERIES = ("#222222", "#7a3fb0", "#b3123c", "#6b6b6b")
-
 #: What Matplotlib calls a line that was given no label.
 _UNNAMED = re.compile(r"_child\d+")
 
