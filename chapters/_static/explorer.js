@@ -1182,7 +1182,8 @@
       });
       return { kind, input, label: h("label", { for: id(kind) }, input, " " + (kind === "fifo" ? "one query at a time" : "many at once, in a batch")) };
     });
-    const server = h("fieldset", { class: "xp-control xp-server" }, h("legend", {}, "The server answers"), ...servers.map((s) => s.label));
+    const assumed = h("p", { class: "xp-line-text" });
+    const server = h("fieldset", { class: "xp-control xp-server" }, h("legend", {}, "The server answers"), ...servers.map((s) => s.label), assumed);
 
     // the table, and what goes in and out as text
     const select = h("select", { id: id("preset") }, ...Object.keys(presets).map((name) => h("option", { value: name }, name)));
@@ -1345,10 +1346,21 @@
       mix.output.textContent = Math.round(100 * tasks[0].share) + "% of the queries";
       mix.input.setAttribute("aria-valuetext", mix.output.textContent);
       for (const s of servers) s.input.checked = s.kind === w().server.kind;
+      assumed.textContent = assumption();
+      assumed.hidden = !assumed.textContent;
       select.value = state.preset;
       if (more.open) fill();
       past = null;
       if (!running()) drawLine(1);
+    }
+
+    /** What a batch is taken to be: nothing here says how fast yours is, nor what it has room for. */
+    function assumption() {
+      const { kind, base, per_query: each } = w().server;
+      if (kind !== "batching") return "";
+      const part = each / (base + each);
+      return "Assumed: each further query in the batch makes a token " + (100 * part).toPrecision(2) + "% slower" +
+        (Math.abs(part - SLOWING) < 1e-3 * SLOWING ? " (measured on an H100, short contexts)" : "") + ", and there is room for all.";
     }
 
     function gapText() {
