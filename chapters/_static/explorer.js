@@ -1371,7 +1371,7 @@
       if (state.mode === "best") {
         const lost = best.objective - late.alike.objective;
         return (lost >= 0.05 && w().tasks.length > 1 ? "One budget for all, " + count(late.alike.tokens) + " tokens, would lose " + seconds(lost) + " a query. " : "") +
-          "No budgets whatever gain more than " + seconds(sure(best)) + ": solved and certified in your browser just now." +
+          "No budgets whatever gain more than " + (sure(best) < 1e-9 ? "a billionth of a second" : seconds(sure(best))) + ": solved and certified in your browser just now." +
           (w().server.kind === "batching" && late.now === late.now ? " (Percentiles of a batching server are approximate, within about 1%.)" : "");
       }
       if (!(now.utilization < 1)) {
