@@ -1142,7 +1142,12 @@
     const live = h("p", { class: "xp-live", role: "status", "aria-live": "polite" });
     const buttons = [["0", "Nobody thinks"], ["1000", "Everyone 1,000"], ["4096", "Everyone 4,096"], ["best", "Best"]].map(([mode, text]) => {
       const button = h("button", { type: "button", class: "xp-button xp-mode", "aria-pressed": "false" }, text);
-      button.addEventListener("click", () => { verdict = ""; if (mode === "best") guessing = false; state.mode = mode; release(); });
+      button.addEventListener("click", () => {
+        if (mode === "best" && guessing) return guess.click();  // the guess is judged before it is gone
+        verdict = "";
+        state.mode = mode;
+        release();
+      });
       return { mode, button };
     });
     const guess = h("button", { type: "button", class: "xp-button xp-guess" }, "Guess first");
