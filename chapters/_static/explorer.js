@@ -1157,7 +1157,7 @@
         const lost = best && now ? best.objective - now.objective : 0;
         verdict = !best ? "" : lost === Infinity
           ? "Everything was left on the table. "
-          : lost < 0.05 ? "You found it: nothing was left on the table. " : "You left " + seconds(lost) + " a query on the table. ";
+          : lost < 0.05 ? "You found it: nothing was left on the table. " : "";  // else the next sentence says how much
       } else {
         guessing = true;
         verdict = "";
