@@ -1,6 +1,10 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
 # test   checks everything                  bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
+# check-builds        builds the book twice under different settings and compares everything
+# check-interruption  kills builds and simulations at random moments, and fills disks
+# check-versions      tests the library with the oldest and the newest versions that it allows
+# live   lets queries come to a real engine on this machine, for an hour
 # Every target may be called again at any time and is quick when there is nothing to do.
 
 PYTHON ?= python3
@@ -19,7 +23,8 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1
 
 .DEFAULT_GOAL := book
-.PHONY: setup book pdf picture reference test bench lock clean
+.PHONY: setup book pdf picture reference test bench live lock clean
+.PHONY: check-builds check-interruption check-versions
 
 setup: $(READY)
 
@@ -27,7 +32,7 @@ setup: $(READY)
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed.")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -37,7 +42,7 @@ $(CFF_READY): tests/citation.lock
 	touch $@
 
 lock: $(UV)
-	$(COMPILE) pyproject.toml --all-extras --group build --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --group build --group model --output-file requirements.lock
 	$(COMPILE) tests/citation.in --output-file tests/citation.lock
 
 $(UV):
@@ -60,8 +65,20 @@ test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
 	$(BIN)/python -m pytest --numprocesses 2
 
+check-builds: $(READY)
+	$(BIN)/python tests/repeated.py
+
+check-interruption: $(READY)
+	$(BIN)/python tests/interruption.py
+
+check-versions: $(READY) $(UV)
+	$(BIN)/python tests/versions.py $(UV)
+
 bench: $(READY)
 	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done
+
+live: $(READY)
+	$(BIN)/python -m thinkqueue.live
 
 clean:
 	rm -rf .venv .tools _build build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -70,6 +70,40 @@ def at_load(workload: Workload, tokens: Array, load: float) -> Workload:
     return workload.replace(arrival_rate=load / float(workload.share @ seconds))
 
 
+def free_at_the_best(workload: Workload) -> mpmath.mpf:
+    """The part of the time for which the best budget of a single type leaves its server free.
+
+    The price of a token meets its worth where a decreasing function has its root; where the idle
+    server is nearly full and its best budget tiny, that takes more than fifty digits.
+    """
+    w = workload
+    with mpmath.workdps(150):
+        base, pace, gain, rate, cap, weight = (
+            mpmath.mpf(float(x[0]))
+            for x in (w.base_time, w.time_per_token, w.gain, w.rate, w.max_tokens, w.weight)
+        )
+        lam, alpha = mpmath.mpf(w.arrival_rate), mpmath.mpf(w.accuracy_weight) * weight
+
+        def free(tokens: mpmath.mpf) -> mpmath.mpf:
+            return 1 - lam * (base + pace * tokens)
+
+        def worth(tokens: mpmath.mpf) -> mpmath.mpf:
+            wait = lam * (base + pace * tokens) / free(tokens)
+            price = pace * (1 + wait + wait * wait / 2)
+            return mpmath.log(alpha * gain * rate / price) - rate * tokens
+
+        low = mpmath.mpf(0)
+        high = min(cap, (1 / lam - base) / pace * (1 - mpmath.mpf(10) ** -60))
+        if worth(low) <= 0:
+            return free(low)
+        if worth(high) >= 0:
+            return free(high)
+        for _ in range(240):
+            middle = (low + high) / 2
+            low, high = (middle, high) if worth(middle) > 0 else (low, middle)
+        return free(low)
+
+
 def relative(value: float, true: mpmath.mpf, scale: mpmath.mpf | None = None) -> float:
     return float(abs(mpmath.mpf(float(value)) - true) / (abs(true) if scale is None else scale))
 

@@ -89,6 +89,32 @@ def hard_workload(generator: Generator | int, types: int | None = None) -> Workl
     )
 
 
+def extreme_workload(generator: Generator | int | list[int], types: int | None = None) -> Workload:
+    """Every parameter anywhere in its range, which is sixty decades wide."""
+    g = np.random.default_rng(generator)
+    size = int(g.choice([1, 2, 3, 5, 8])) if types is None else types
+
+    def anywhere() -> Array:
+        return 10 ** g.uniform(-30, 30, size)
+
+    share = g.exponential(size=size)
+    share /= share.sum()
+    base_time = anywhere()
+    idle = float(share @ base_time)
+    return Workload.from_arrays(
+        share=share,
+        gain=g.uniform(0, 0.7, size),
+        rate=anywhere(),
+        baseline=g.uniform(0, 0.3, size),
+        base_time=base_time,
+        time_per_token=anywhere(),
+        max_tokens=anywhere(),
+        weight=anywhere(),
+        arrival_rate=np.clip((1 - 10 ** g.uniform(-12, -0.01)) / idle, 1e-30, 1e30),
+        accuracy_weight=10 ** g.uniform(-30, 30),
+    )
+
+
 def hard_workloads(count: int, seed: int = 0, types: int | None = None) -> Iterator[Workload]:
     """Many of them."""
     for one in np.random.SeedSequence(seed).spawn(count):

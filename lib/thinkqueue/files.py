@@ -10,6 +10,9 @@ import stat
 import sys
 from pathlib import Path
 
+#: The name of what is being written; a kill may leave it behind, and it is nobody's content.
+PART = ".*.part"
+
 #: Larger files are refused before they are read; bytes.
 LARGEST = {"workload": 64 * 2**20, "measurements": 2**30}
 
@@ -73,7 +76,7 @@ def write_atomically(path: Path, text: str) -> None:
 def _replace(path: Path, content: bytes, before: os.stat_result | None) -> None:
     if before is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    aside = path.with_name(f".{secrets.token_hex(8)}.part")
+    aside = path.with_name(PART.replace("*", secrets.token_hex(8)))
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as stream:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from thinkqueue.book import fingerprint
 from thinkqueue.book.__main__ import app
-from thinkqueue.book.building import WHOLE
+from thinkqueue.book.building import WHOLE, alone
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import read_notebook
 from thinkqueue.book.layout import Book, BookError
@@ -134,6 +135,38 @@ def test_where_nothing_can_be_kept_one_sentence_says_so(
     monkeypatch.setattr("jupyter_cache.get_cache", full)
     with pytest.raises(BookError, match="disk is full"):
         OutputCache(small_book)
+
+
+def test_what_changes_while_a_chapter_runs_is_not_kept_for_either_state(small_book: Book) -> None:
+    notebook = read_notebook(small_book, "chapters/page")
+    cache = OutputCache(small_book)
+    (small_book.root / "data" / "number.txt").write_text("2.5\n", encoding="utf-8")
+    with pytest.raises(BookError, match=r"page\.md depends on changed while it ran"):
+        cache.store(notebook, "page.md", 1.0)
+    assert not list(small_book.cache.glob("executed/*/base.ipynb"))
+
+
+def test_what_a_kill_leaves_of_a_file_is_no_content(small_book: Book) -> None:
+    before = fingerprint.computation(small_book)
+    (small_book.root / "data" / ".0123456789abcdef.part").write_text("half", encoding="utf-8")
+    assert fingerprint.computation(small_book) == before
+    (small_book.root / "data" / "other.part").write_text("half", encoding="utf-8")
+    assert fingerprint.computation(small_book) != before
+
+
+def test_the_next_build_tidies_up_after_one_that_was_killed(small_book: Book) -> None:
+    old, stage = small_book.html.with_name("html.old"), small_book.build / "stage"
+    old.mkdir(parents=True)
+    (old / WHOLE).write_text("as it was", encoding="utf-8")
+    stage.mkdir()
+    with alone(small_book):
+        assert (small_book.html / WHOLE).read_text(encoding="utf-8") == "as it was"
+        assert not old.exists()
+        assert not stage.exists()
+    old.mkdir()
+    with alone(small_book):
+        assert (small_book.html / WHOLE).is_file()
+        assert not old.exists()
 
 
 def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:

@@ -62,6 +62,7 @@ class Visit:
 
     def __init__(self, browser: Browser, address: str, size: tuple[int, int], scheme: str) -> None:
         self.faults: list[str] = []
+        self.figures: list[str] = []
         self.context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,  # type: ignore[arg-type]
@@ -87,6 +88,8 @@ class Visit:
 
     def _request(self, request: Request) -> None:
         target = urlsplit(request.url)
+        if "/_images/" in target.path:
+            self.figures.append(target.path)
         if target.scheme not in ("data", "blob") and (target.scheme, target.netloc) != (
             self.home.scheme,
             self.home.netloc,
@@ -138,8 +141,11 @@ def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
         assert unset == [], "formulas were not set"
         assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
         bare = page.evaluate(
-            "[...document.querySelectorAll('.bd-article img')]"
-            ".filter(e => !(e.alt.trim() && e.naturalWidth)).map(e => e.src)"
+            "async () => { const bare = [];"
+            " for (const e of document.querySelectorAll('.bd-article img')) {"
+            "  e.loading = 'eager'; await e.decode().catch(() => 0);"
+            "  if (!(e.alt.trim() && e.naturalWidth)) bare.push(e.src); }"
+            " return bare; }"
         )
         assert bare == [], "figures that do not show, or have no text for who cannot see them"
         if name in book.pages:
@@ -179,14 +185,23 @@ def test_only_the_first_page_carries_the_explorer(book: Book) -> None:
     assert [page for page, text in pages.items() if "explorer.js" in text] == [book.pages[0]]
 
 
-def test_figures_follow_the_dark_mode(served: str, book: Book, browser: Browser) -> None:
-    root = book.pages[0]
-    visit = Visit(browser, f"{served}/{root}.html", DESK, "dark")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_shows_and_fetches_the_figures_of_its_theme(
+    scheme: str, served: str, book: Book, browser: Browser
+) -> None:
+    visit = Visit(browser, f"{served}/{book.pages[1]}.html", DESK, scheme)
     try:
-        figures = visit.page.locator(".cell_output img[src$='.svg']")
-        assert figures.count() > 0
-        style = "e => getComputedStyle(e).filter"
-        assert "invert" in figures.first.evaluate(style)
+        figures = visit.page.locator(".cell_output img")
+        assert figures.count() > 2
+        for figure in figures.all():
+            figure.evaluate("e => e.scrollIntoView()")
+            right = f"on-{scheme}" in str(figure.get_attribute("class"))
+            assert figure.is_visible() == right
+            assert figure.evaluate("e => getComputedStyle(e).filter") == "none"
+            if right:
+                figure.evaluate("e => e.decode()")
+        assert visit.figures
+        assert {name.endswith(".dark.svg") for name in visit.figures} == {scheme == "dark"}
     finally:
         visit.context.close()
 

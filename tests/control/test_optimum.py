@@ -127,9 +127,8 @@ def best_by_enumeration(workload, curve, menu, levels=40):
     return low / lam, np.array(menu)[choices.argmax(axis=1)]
 
 
-def test_the_table_falls_with_the_queue_for_any_curve():
-    """A wild accuracy curve: no monotony in it, and yet none waiting more is given more."""
-    workload = tq.Workload.from_arrays(
+def one_type():
+    return tq.Workload.from_arrays(
         share=1.0,
         gain=0.9,
         rate=0.003,
@@ -139,6 +138,11 @@ def test_the_table_falls_with_the_queue_for_any_curve():
         arrival_rate=0.08,
         accuracy_weight=60.0,
     )
+
+
+def test_the_table_falls_with_the_queue_for_any_curve():
+    """A wild accuracy curve: no monotony in it, and yet none waiting more is given more."""
+    workload = one_type()
     menu = np.linspace(0, 1500, 76)
     rng = np.random.default_rng(5)
 
@@ -153,16 +157,7 @@ def test_the_table_falls_with_the_queue_for_any_curve():
 
 
 def test_the_enumeration_finds_the_optimum_of_a_concave_curve():
-    workload = tq.Workload.from_arrays(
-        share=1.0,
-        gain=0.9,
-        rate=0.003,
-        baseline=0.05,
-        base_time=0.2,
-        time_per_token=0.01,
-        arrival_rate=0.08,
-        accuracy_weight=60.0,
-    )
+    workload = one_type()
     policy = tq.optimal_control(workload, "start")
     menu = np.linspace(0, 1500, 151)
     found, table = best_by_enumeration(workload, workload.curves.pick(0), menu)

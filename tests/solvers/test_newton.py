@@ -11,10 +11,12 @@ from scipy.optimize import brentq
 
 import thinkqueue as tq
 from benchmarks.peers import conic, general
+from fifty_digits import free_at_the_best
 from thinkqueue import Solution, Status, Workload
 from thinkqueue.arrays import Array
 from thinkqueue.workload import FIELDS
 from workloads import (
+    extreme_workload,
     hard_workload,
     hard_workloads,
     plain_workload,
@@ -181,6 +183,44 @@ def test_rounding_of_the_load_does_not_stop_the_climb():
     found = tq.solve(w)
     assert found.utilization > 1 - 1e-7
     check(w, found)
+
+
+def test_where_the_optimum_leaves_a_billionth_free_sixty_decades_are_solved():
+    """What is left is known: budgets are doubles, and at 1 − ρ a last bit of them moves the prices
+    by ε/(1 − ρ) of themselves, so that the bound cannot close nearer to a full server.
+    """
+    solved = stopped = 0
+    for seed in (*range(300, 440), 775, 787):  # with three that once stopped short
+        w = extreme_workload([40, seed], 1)
+        if tq.utilization(w, [0.0]) >= 1:
+            continue
+        found, free = tq.solve(w, throw=False, max_steps=300), free_at_the_best(w)
+        if free > 1e-9:
+            check(w, found)
+            solved += 1
+        elif found.status is not Status.CONVERGED:
+            assert found.status is Status.STALLED
+            assert found.utilization < 1
+            stopped += 1
+    assert solved > 60
+    assert stopped > 0
+
+
+@pytest.mark.parametrize("seed", [1530, 3122])
+def test_a_bound_that_is_far_off_till_the_end_does_not_stop_the_climb(seed):
+    # the objective is a part in 10¹² from its best from the start, and the bound a part in 10
+    w = extreme_workload([40, seed])
+    found = tq.solve(w)
+    check(w, found)
+    first, *_, last = found.history
+    assert last.objective - first.objective < 1e-12 * last.objective
+    assert first.gap > 1e-2 * last.objective
+
+
+def test_a_step_finer_than_the_prices_is_found():
+    # the step is 10⁻¹⁵ of the width of its curve, and so is its price of that where it is 0
+    w = extreme_workload([40, 2834])
+    check(w, tq.solve(w))
 
 
 def check(w: Workload, found: Solution) -> None:

@@ -35,14 +35,20 @@ Scheduler = Annotated[
         metavar="ADDRESS", help="A Dask scheduler whose workers see this folder and execute."
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="COUNT", min=1, help="How many chapters are executed at a time."),
+]
 Root = Annotated[Path, typer.Option(help="The folder with _config.yml.", exists=True)]
 
 
 @app.command("build")
-def build_command(root: Root = Path(), scheduler: Scheduler = None) -> None:
+def build_command(
+    root: Root = Path(), scheduler: Scheduler = None, workers: Workers = None
+) -> None:
     """Build the pages. What changed is executed, and what is stated is held to the reference."""
     with kind_exit(), nullcontext() if scheduler is None else cluster(scheduler) as executor:
-        page = build(Book(root.resolve()), Console(stderr=True), executor=executor)
+        page = build(Book(root.resolve()), Console(stderr=True), workers=workers, executor=executor)
         typer.echo(f"The book is ready: {page.as_uri()}")
 
 

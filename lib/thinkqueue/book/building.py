@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -32,8 +36,19 @@ from thinkqueue.files import write_atomically
 #: Left in the folder of a whole book, with the hash of all that it was built from.
 WHOLE = ".whole"
 
+#: How an error of the system is printed where nothing more can be written.
+_NO_ROOM = re.compile(
+    rf"(?:\[Errno |Error\()({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}|{errno.EROFS})\b"
+)
 
-def build(book: Book, console: Console, *, executor: Executor | None = None) -> Path:
+
+def build(
+    book: Book,
+    console: Console,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Path:
     """Bring the pages up to date and return the first of them.
 
     Parameters
@@ -42,6 +57,8 @@ def build(book: Book, console: Console, *, executor: Executor | None = None) -> 
         The book.
     console
         Where progress is shown.
+    workers
+        How many chapters are executed at a time; by default one for each core.
     executor
         Where chapters are executed, if not in processes of this machine.
 
@@ -50,8 +67,8 @@ def build(book: Book, console: Console, *, executor: Executor | None = None) -> 
     CellError
         If a cell fails.
     BookError
-        If a chapter states a value that the reference does not accept, or a page has a fault. The
-        book that was there stays as it was.
+        If a process that executes chapters is killed, a chapter states a value that the reference
+        does not accept, or a page has a fault. The book that was there stays as it was.
     """
     with alone(book):
         current = fingerprint.pages(book)
@@ -59,7 +76,7 @@ def build(book: Book, console: Console, *, executor: Executor | None = None) -> 
         if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
             with _progress(console) as progress:
                 task = progress.add_task("chapters", total=None)
-                stated = _stated_values(book, progress, task, executor)
+                stated = _stated_values(book, progress, task, workers, executor)
                 _hold_to_reference(book, stated)
                 progress.update(task, description="pages")
                 _build_pages(book, current)
@@ -131,7 +148,11 @@ def renew_picture(book: Book) -> Path:
 
 
 def _stated_values(
-    book: Book, progress: Progress, task: TaskID, executor: Executor | None = None
+    book: Book,
+    progress: Progress,
+    task: TaskID,
+    workers: int | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, dict[str, Stated]]:
     cache = OutputCache(book)
     read = {page: execution.read_notebook(book, page) for page in book.pages}
@@ -139,7 +160,9 @@ def _stated_values(
     found = {page: cache.find(notebook) for page, notebook in notebooks.items()}
     missing = {page: notebooks[page] for page, stored in found.items() if stored is None}
     progress.update(task, total=len(missing) + 1)
-    with contextlib.closing(execution.execute(book, missing, executor=executor)) as chapters:
+    with contextlib.closing(
+        execution.execute(book, missing, workers=workers, executor=executor)
+    ) as chapters:
         for done in chapters:
             cache.store(done.notebook, str(book.source(done.page)), done.seconds)
             found[done.page] = done.notebook
@@ -160,6 +183,9 @@ def _hold_to_reference(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -
 
 def _build_pages(book: Book, current: str) -> None:
     with built_aside(book, "html") as built:
+        if fingerprint.pages(book) != current:
+            message = "the book's files changed while it was built, so it was left as it was"
+            raise BookError(message)
         (built / WHOLE).write_text(current, encoding="utf-8")
         _replace(book.html, built)
 
@@ -167,24 +193,53 @@ def _build_pages(book: Book, current: str) -> None:
 @contextlib.contextmanager
 def built_aside(book: Book, builder: str) -> Iterator[Path]:
     """Build pages without faults in a place that is gone afterwards."""
-    stage = book.build / "stage"
-    shutil.rmtree(stage, ignore_errors=True)
+    stage = _stage(book)
     # fmt: off
     command = [
-        sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
+        sys.executable, "-c", "from thinkqueue.book.building import page_builder; page_builder()",
         "build", str(book.root), "--path-output", str(stage), "--builder", builder,
         "--all", "-W", "-n", "--keep-going", "-q",
     ]
     # fmt: on
+    listening, ours = os.pipe()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # the lock of `alone` goes with the builder: whoever comes next waits until it is gone
+        done = subprocess.run(
+            command, stdin=listening, capture_output=True, text=True, check=False, close_fds=False
+        )
         built = stage / "_build" / builder
+        if done.returncode < 0:
+            name = signal.Signals(-done.returncode).name
+            message = f"{name} stopped what builds the pages, and the book was left as it was"
+            raise BookError(message)
         if done.returncode != 0:
+            if no_room := _NO_ROOM.search(done.stderr):
+                raise OSError(int(no_room[1]), os.strerror(int(no_room[1])), str(stage))
             message = "the pages have faults, and the book was left as it was:\n" + _faults(done)
             raise BookError(message)
         yield built
     finally:
+        os.close(listening)
+        os.close(ours)
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def page_builder() -> None:
+    """Be jupyter-book, and end with the process that asked for it.
+
+    The standard input is a pipe that nobody writes to: it ends when its other end is closed, which
+    the system does for a process that is killed.
+    """
+    from jupyter_book.cli.main import main
+
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    main()
+
+
+def _end_with_input() -> None:
+    os.read(0, 1)
+    execution.kill_children(os.getpid())
+    os._exit(1)
 
 
 def _faults(done: subprocess.CompletedProcess[str]) -> str:
@@ -194,20 +249,38 @@ def _faults(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _replace(old: Path, new: Path) -> None:
-    aside = old.with_name("html.old")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = _aside(old)
     if old.exists():
         old.rename(aside)
     new.rename(old)
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def _aside(html: Path) -> Path:
+    return html.with_name("html.old")
+
+
+def _stage(book: Book) -> Path:
+    return book.build / "stage"
+
+
+def _tidy(book: Book) -> None:
+    """Take away what a build left that was killed, and put the book back that it was replacing."""
+    aside = _aside(book.html)
+    if aside.exists() and not book.html.exists():
+        aside.rename(book.html)
+    for left in (aside, _stage(book)):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def alone(book: Book) -> Iterator[None]:
-    """Let two builds of one book follow each other."""
+    """Let two builds of one book follow each other, also where the first of them is killed."""
     book.build.mkdir(exist_ok=True)
     with open(book.build / ".lock", "w", encoding="utf-8") as lock:
+        os.set_inheritable(lock.fileno(), True)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _tidy(book)
         yield
 
 

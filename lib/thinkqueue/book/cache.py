@@ -38,8 +38,9 @@ class OutputCache:
     """
 
     def __init__(self, book: Book) -> None:
-        self._place = book.cache
-        current = json.dumps(fingerprint.computation(book), indent=1) + "\n"
+        self._book, self._place = book, book.cache
+        self._computation = fingerprint.computation(book)
+        current = json.dumps(self._computation, indent=1) + "\n"
         stamp = book.cache / "computation.json"
         found = stamp.read_bytes() if stamp.is_file() else None
         self.was_stale = book.cache.is_dir() and found != current.encode()
@@ -81,10 +82,14 @@ class OutputCache:
         Raises
         ------
         BookError
-            Where nothing can be kept, as on a full disk.
+            Where nothing can be kept, as on a full disk; where library, data or lock are not what
+            they were when the cache was opened, and nobody knows which of them was computed with.
         """
         from jupyter_cache.base import CacheBundleIn
 
+        if fingerprint.computation(self._book) != self._computation:
+            message = f"what {Path(uri).name} depends on changed while it ran; build the book again"
+            raise BookError(message)
         self._forget(notebook)
         bundle = CacheBundleIn(notebook, uri, data={"execution_seconds": seconds})
         with _needing_room(self._place):

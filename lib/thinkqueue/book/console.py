@@ -1,4 +1,4 @@
-"""Commands of a chapter: what one types, and what the program prints in 80 columns."""
+"""Commands of a chapter: what one types, and what the program prints in 75 columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-WIDTH = 80
+WIDTH = 75
 COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """What makes programs write colours where there is no terminal; a notebook's kernel sets some."""
 

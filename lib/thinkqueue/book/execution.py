@@ -9,13 +9,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ def execute(
     ------
     CellError
         At the first cell that fails.
+    BookError
+        If one of the processes is killed.
 
     Notes
     -----
@@ -160,10 +162,13 @@ def execute(
             ]
             for future in as_completed(running):
                 yield future.result()
-        except BaseException:
+        except BaseException as error:
             for worker in set(multiprocessing.active_children()) - others:
-                _kill_children(worker.pid)
+                kill_children(worker.pid)
                 worker.kill()
+            if isinstance(error, BrokenExecutor):
+                message = "a process that executes chapters was killed, as where memory runs out"
+                raise BookError(message) from error
             raise
 
 
@@ -185,11 +190,12 @@ def _execute_elsewhere(
 def _begin_worker() -> None:
     """Give each kernel one thread, by the environment it inherits, and silence the machinery.
 
-    What a cell itself writes goes through its kernel and is kept. Ctrl-C is the parent's to hear,
-    and whoever loses the parent stops.
+    Sums are then added in one order, whatever the user's own setting is. What a cell itself writes
+    goes through its kernel and is kept. Ctrl-C is the parent's to hear, and whoever loses the
+    parent stops.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+        os.environ[name] = "1"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.setpgrp()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -199,12 +205,18 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    _kill_children(os.getpid())
+    kill_children(os.getpid())
     os._exit(1)
 
 
-def _kill_children(pid: int | None) -> None:
-    """Kill the kernels of a worker: they have sessions of their own, and may be deep in a sum."""
+def kill_children(pid: int | None) -> None:
+    """Kill the kernels of a process: they have sessions of their own, and may be deep in a sum.
+
+    Parameters
+    ----------
+    pid
+        The process; it may be gone already.
+    """
     import psutil
 
     with suppress(psutil.NoSuchProcess):
@@ -237,8 +249,31 @@ def _execute_one(source: Path, page: str, notebook: Any, timeout: float) -> Exec
     # papermill leaves marks in the metadata that would change the notebook's key in the cache
     for cell, result in zip(notebook.cells, done.cells, strict=True):
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = result.outputs, result.execution_count
+            cell.outputs = joined(result.outputs)
+            cell.execution_count = result.execution_count
     return Executed(page, notebook, seconds)
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Join what was printed in one go: a kernel sends it in pieces, which the clock cuts.
+
+    Parameters
+    ----------
+    outputs
+        The outputs of a cell.
+    """
+    whole: list[Any] = []
+    for output in outputs:
+        goes_on = (
+            whole
+            and output["output_type"] == whole[-1]["output_type"] == "stream"
+            and output["name"] == whole[-1]["name"]
+        )
+        if goes_on:
+            whole[-1]["text"] += output["text"]
+        else:
+            whole.append(output)
+    return whole
 
 
 def _cell_error(source: Path, notebook: Any, filled: Path, error: Exception) -> CellError:

@@ -2,8 +2,11 @@
 
 A chapter starts with :func:`use_book_style` and then draws with Matplotlib as usual. One message a
 figure, units on both axes, names written at the ends of the lines (:func:`label_line_ends`)
-instead of in a legend. Figures come out as SVG with a transparent ground, so that they follow the
-page into its dark mode, and byte for byte the same from one run to the next.
+instead of in a legend. Figures come out as SVG with a transparent ground, byte for byte the same
+from one run to the next; for the dark page `thinkqueue.book.inks` replaces their inks.
+
+One colour a task throughout: type number k has ``line_colours(len(workload))[k]``, here and in the
+explorer. What is no task type (methods, laws, cases) is drawn in `SERIES`.
 
 Caption and alternative text belong to the code cell, in its ``---`` block::
 
@@ -25,17 +28,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkqueue.book.inks import PALETTE, SERIES, spread_inks
 from thinkqueue.errors import needing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-#: The colours of Okabe and Ito, ordered so that the first few differ most, also in lightness.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
-
-#: Inks of what is no task type: methods, laws, one case against another.
-SERIES = ("#222222", "#7a3fb0", "#b3123c", "#6b6b6b")
+__all__ = [
+    "PALETTE",
+    "SERIES",
+    "label_line_ends",
+    "label_point",
+    "label_regions",
+    "line_colours",
+    "use_book_style",
+]
 
 #: What Matplotlib calls a line that was given no label.
 _UNNAMED = re.compile(r"_child\d+")
@@ -88,20 +96,16 @@ def use_book_style() -> None:
     _draw_svg_in_notebooks()
 
 
-def line_colours(count: int) -> list[Any]:
-    """Return as many colours: those of the palette, or where it has too few, steps of a map.
+def line_colours(count: int) -> list[str]:
+    """Return the colours of as many task types, in their order.
 
     Parameters
     ----------
     count
-        How many lines there are.
+        How many types there are.
     """
-    import matplotlib as mpl
-
     own = PALETTE[:-1]  # its grey is for what belongs to nobody
-    if count <= len(own):
-        return list(own[:count])
-    return list(mpl.colormaps["turbo"](np.linspace(0.05, 0.95, count)))
+    return list(own[:count]) if count <= len(own) else spread_inks(count)
 
 
 def label_line_ends(

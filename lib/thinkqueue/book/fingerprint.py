@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thinkqueue.book.layout import Book
+from thinkqueue.files import PART
 
 
 def computation(book: Book) -> dict[str, str]:
@@ -54,6 +55,7 @@ def _digest(root: Path, paths: Iterable[Path]) -> str:
             path.is_file()
             and "__pycache__" not in path.parts
             and ".ipynb_checkpoints" not in path.parts
+            and not path.match(PART)
         ):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())

@@ -6,9 +6,10 @@
   the theme no page needs is taken away.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
-* The first page has its explorer, and the code of a page can stand in one fold.
+* Figures come in two renderings, for the light page and for the dark one.
+* The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
+  answer stand in the answer.
 * The library reference lists every public module; the manifest says on what the book was computed.
-* The numbers of an answer stand in the answer.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
+from thinkqueue.book.figure_files import draw_for_the_dark, shown_by_theme
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
@@ -261,8 +263,16 @@ def offer_notebook(
         return
     target = Path(app.outdir, "_sources", f"{page}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(executed, target)
+    target.write_text(_with_plain_names(executed), encoding="utf-8")
     context["ipynb_source"] = f"{page}.ipynb"
+
+
+def _with_plain_names(notebook: Path) -> str:
+    """Number the cells, which are called anew at random each time a notebook is made."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    for number, cell in enumerate(content["cells"]):
+        cell["id"] = f"cell-{number}"
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def drop_unused_scripts(
@@ -301,10 +311,15 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     target = Path(app.outdir, "_static", "mathjax", _MATHJAX)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(str(script), target)
+    images = Path(app.outdir, "_images")
+    if app.builder.name == "html":  # paper is white
+        draw_for_the_dark(images)
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
         text = accessible(_HANDLER.sub(r' data-calls="\1"', text))
+        if app.builder.name == "html":
+            text = shown_by_theme(text, images)
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {
-    "saturating": "#0072B2",
-    "power law": "#E69F00",
-    "logistic": "#009E73",
-    "Hill": "#D55E00",
-    "any concave": "#777777",
+    "saturating": "#0072b2",
+    "power law": "#8a6100",
+    "logistic": "#00775a",
+    "Hill": "#b84a00",
+    "any concave": "#6b6b6b",
 }
 #: What is written, in points; 9 px on a phone 390 px wide.
 _SIZE = 12

@@ -13,13 +13,15 @@ from thinkqueue.export.system import Body, Budget, Enforcement, System, within
 LEAST = 1024
 
 
-def _write(budget: int, room: int) -> Body:
+def write_thinking(budget: int, room: int) -> Body:
+    """Write ``thinking`` with its budget, or switch it off."""
     if budget == 0:
         return {"thinking": {"type": "disabled"}, "max_tokens": room}
     return {"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": room}
 
 
-def _read(body: Mapping[str, Any]) -> tuple[Budget | None, int | None]:
+def read_thinking(body: Mapping[str, Any]) -> tuple[Budget | None, int | None]:
+    """Read what :func:`write_thinking` wrote."""
     off = within(body, "thinking", "type") == "disabled"
     return 0 if off else within(body, "thinking", "budget_tokens"), within(body, "max_tokens")
 
@@ -40,8 +42,8 @@ ANTHROPIC = System(
     "anthropic",
     "Anthropic, up to Claude 4.6",
     Enforcement.SOFT_TARGET,
-    _write,
-    _read,
+    write_thinking,
+    read_thinking,
     source="the vendor's page on extended thinking",
     least=LEAST,
 )

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thinkqueue.export.anthropic import read_thinking, write_thinking
 from thinkqueue.export.system import Body, Budget, Enforcement, System, within
-
-
-def _write(budget: int, room: int) -> Body:
-    if budget == 0:
-        return {"thinking": {"type": "disabled"}, "max_tokens": room}
-    return {"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": room}
-
-
-def _read(body: Mapping[str, Any]) -> tuple[Budget | None, int | None]:
-    off = within(body, "thinking", "type") == "disabled"
-    return 0 if off else within(body, "thinking", "budget_tokens"), within(body, "max_tokens")
 
 
 def _write_effort(level: str, room: int) -> Body:
@@ -31,8 +21,8 @@ LITELLM = System(
     "litellm",
     "LiteLLM, providers with budgets",
     Enforcement.SOFT_TARGET,
-    _write,
-    _read,
+    write_thinking,
+    read_thinking,
     source="reasoning_content.md",
     needs="a provider that takes budgets; for Anthropic at least 1024",
 )

@@ -115,7 +115,7 @@ PARAMETERS = {table}
 
 
 def route(request, task):
-    """Return the request with the budget of its task type; other types are left as they are."""
+    """Return the request with the budget of its type, if that is known."""
     return merge(request, PARAMETERS.get(task, {{}}))
 
 
