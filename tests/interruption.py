@@ -395,7 +395,11 @@ def main(*parts: str) -> None:
     found = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
 
     def keep(part: str, rows: list[dict[str, Any]]) -> None:
-        found[part] = rows
+        others = [row for row in found.get("kills", []) if row["of"] != part]
+        if part == "full":
+            found[part] = rows
+        else:
+            found["kills"] = others + [{"of": part} | row for row in rows]
         record("interruption", found | {"machine": machine("numba", "jupyter-book"), "seed": SEED})
 
     if "full" in parts:
