@@ -63,7 +63,7 @@ reference: $(READY)
 
 test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20
 
 check-builds: $(READY)
 	$(BIN)/python tests/repeated.py

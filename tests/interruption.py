@@ -214,7 +214,12 @@ def kill_once(
     return {"phase": phase, "target": target, "status": build.returncode, "said": said.strip()}
 
 
-def kill_small_book(kills: int, seed: int, say: Callable[[str], None] = print) -> dict[str, int]:
+Seen = Mapping[str, int]
+
+
+def kill_small_book(
+    kills: int, seed: int, tell: Callable[[Seen], None] = lambda seen: None
+) -> dict[str, int]:
     """Kill the builds of a small book at random moments; check after each, and often finish one."""
     choose = random.Random(seed)
     seen: collections.Counter[str] = collections.Counter()
@@ -244,7 +249,8 @@ def kill_small_book(kills: int, seed: int, say: Callable[[str], None] = print) -
                 seen[f"killed: {told['target']}"] += 1
                 seen[f"killed in: {told['phase']}"] += 1
                 seen["chapters kept over a kill"] += len(after)
-                say(f"{seen['kills']:3d} {told}")
+                print(f"{seen['kills']:3d} {told}", flush=True)
+                tell(seen)
             if shown is None:
                 assert not done
                 assert len(allowed) == 1 or (book.build / "html.old").is_dir(), "the book is lost"
@@ -283,7 +289,7 @@ for step in range(1, 25):
 """
 
 
-def kill_sweep(kills: int, seed: int, say: Callable[[str], None] = print) -> dict[str, int]:
+def kill_sweep(kills: int, seed: int) -> dict[str, int]:
     """Kill a sweep of simulations that keeps a record, from its first compilation on."""
     choose = random.Random(seed)
     seen: collections.Counter[str] = collections.Counter()
@@ -304,7 +310,7 @@ def kill_sweep(kills: int, seed: int, say: Callable[[str], None] = print) -> dic
             record.unlink(missing_ok=True)
             most = length
             if number % 5 == 0:  # what was compiled is lost, and compiled again under the kills
-                shutil.rmtree(fresh)
+                shutil.rmtree(fresh, ignore_errors=True)
                 most = cold
             with contextlib.suppress(subprocess.TimeoutExpired):
                 # a time-out kills
@@ -319,7 +325,6 @@ def kill_sweep(kills: int, seed: int, say: Callable[[str], None] = print) -> dic
             seen[f"left: {state} record"] += 1
         subprocess.run(command, env=environment, check=True)
         assert json.loads(record.read_text()) == whole, "the run after the kills says otherwise"
-        say(f"sweep: {dict(seen)}")
     return dict(sorted(seen.items()))
 
 
@@ -390,21 +395,22 @@ def main(*parts: str) -> None:
     found = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
 
     def keep(part: str, rows: list[dict[str, Any]]) -> None:
-        found[part] = rows
+        others = [row for row in found.get("kills", []) if row["of"] != part]
+        if part == "full":
+            found[part] = rows
+        else:
+            found["kills"] = others + [{"of": part} | row for row in rows]
         record("interruption", found | {"machine": machine("numba", "jupyter-book"), "seed": SEED})
 
     if "full" in parts:
         keep("full", without_room(FILE_SIZES, DISKS if os.geteuid() == 0 else ()))
     if "sweep" in parts:
-        keep("sweep", _rows(kill_sweep(50, SEED)))
+        keep("sweep", _rows(kill_sweep(30, SEED)))
     if "book" in parts:
-        seen: collections.Counter[str] = collections.Counter()
-        for number in range(10):
-            seen.update(kill_small_book(10, SEED + number))
-            keep("book", _rows(seen))
+        keep("book", _rows(kill_small_book(100, SEED, lambda seen: keep("book", _rows(seen)))))
 
 
-def _rows(seen: Mapping[str, int]) -> list[dict[str, Any]]:
+def _rows(seen: Seen) -> list[dict[str, Any]]:
     return [{"what": what, "times": times} for what, times in sorted(seen.items())]
 
 

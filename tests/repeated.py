@@ -155,7 +155,7 @@ def _page(book: Book, path: Path, notebooks: dict[str, Any]) -> Any:
     """The content of a file of the built book, without what was measured."""
     page = path.relative_to(book.html).with_suffix("").as_posix()
     if path.name == "searchindex.js":  # lists the numbers of each page, measured ones and others
-        return re.sub(r'"\d+":(\d+|\[[\d,]*\]),?', "", path.read_text(encoding="utf-8"))
+        return re.sub(r'"\d+": (\d+|\[[\d, ]*\]),? ?', "", path.read_text(encoding="utf-8"))
     notebook = notebooks.get(page.removeprefix("_sources/"))
     if notebook is None or path.suffix not in (".html", ".ipynb"):
         return path.read_bytes()

@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = "thinkqueue[certify,simulate,calibrate]"
-TOOLS = ("hypothesis", "mpmath", "psutil", "pytest", "pytest-xdist", "pyyaml")
+#: What the tests ask besides; it may not change the version of anything that is there.
+TOOLS = ("ciw", "clarabel", "cvxpy", "hypothesis", "matplotlib", "mpmath", "psutil", "pytest",
+         "pytest-xdist", "pyyaml", "simpy", "statsmodels", "sympy")  # fmt: skip
 #: What looks at the book, the repository and the benchmarks needs the locked environment.
 OTHERS = ("book", "benchmarks", "test_house.py", "test_repository.py", "test_hosts.py",
           "test_interruption.py")  # fmt: skip
@@ -39,16 +41,20 @@ def run(*command: str | Path, cwd: Path = ROOT) -> int:
 def made(uv: Path, python: str, place: Path, wheel: Path, resolution: str | None) -> Path | None:
     """Make an environment with the wheel, bare or with extras and tools; None where it fails."""
     there = place / "bin" / "python"
-    what = [str(wheel)] if resolution is None else [
-        "--resolution", resolution, f"{EXTRAS} @ {wheel.as_uri()}"
-    ]  # fmt: skip
-    steps = [
-        (uv, "venv", "--quiet", "--python", python, place),
-        (uv, "pip", "install", "--quiet", "--python", there, *what),
-        *([] if resolution is None
-          else [(uv, "pip", "install", "--quiet", "--python", there, *TOOLS)]),
-    ]  # fmt: skip
-    return None if any(run(*step) for step in steps) else there
+    install = (uv, "pip", "install", "--quiet", "--python", there)
+    if run(uv, "venv", "--quiet", "--python", python, place):
+        return None
+    if resolution is None:
+        return None if run(*install, wheel) else there
+    if run(*install, "--resolution", resolution, f"{EXTRAS} @ {wheel.as_uri()}"):
+        return None
+    listed = subprocess.run(
+        [uv, "pip", "freeze", "--exclude", "thinkqueue", "--python", there],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    fixed = place / "fixed.txt"
+    fixed.write_text(listed.stdout, encoding="utf-8")
+    return None if run(*install, "--constraint", fixed, *TOOLS) else there
 
 
 def main(uv: Path) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
-from thinkqueue.book import reference
+from thinkqueue.book import fingerprint, reference
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.layout import Book
@@ -34,11 +35,30 @@ def test_every_reference_belongs_to_a_chapter(book: Book) -> None:
     assert {path.stem for path in book.reference.glob("*.json")} <= names
 
 
-def test_the_manifest_says_on_what_the_book_was_computed(book: Book) -> None:
+def test_the_manifest_says_on_what_the_book_was_computed_and_the_appendix_shows_it(
+    book: Book,
+) -> None:
     manifest = json.loads((book.html / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["versions"]["numpy"]
-    assert set(manifest["sha256"]) == {"lib", "data", "lock"}
+    computed = fingerprint.computation(book)
+    python = computed.pop("python")
+    assert manifest["sha256"] == computed
+    assert manifest["versions"].pop("python") == python
+    lock = (book.root / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+    ours = manifest["versions"].pop("thinkqueue")
+    assert set(manifest["versions"].items()) <= locked
+    chapters = {page for page in book.pages if _has_code(book, page)}
+    assert set(manifest["run_seconds"]) == chapters
     assert all(seconds > 0 for seconds in manifest["run_seconds"].values())
+    page = (book.html / "chapters" / "how_it_was_computed.html").read_text(encoding="utf-8")
+    shown = [digest[:16] for digest in computed.values()] + [manifest["machine"]["processor"]]
+    shown += [ours, python, *manifest["versions"].values()]
+    assert [text for text in shown if text not in page] == []
+
+
+def _has_code(book: Book, page: str) -> bool:
+    notebook = read_notebook(book, page)
+    return notebook is not None and has_code(notebook)
 
 
 @pytest.mark.slow
