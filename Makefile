@@ -1,6 +1,7 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
 # test   checks everything                  bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
+# mutants changes the library's core in small ways and sees which tests notice (an hour)
 # Every target may be called again at any time and is quick when there is nothing to do.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1
 
 .DEFAULT_GOAL := book
-.PHONY: setup book pdf picture reference test bench lock clean
+.PHONY: setup book pdf picture reference test mutants bench lock clean
 
 setup: $(READY)
 
@@ -59,6 +60,9 @@ reference: $(READY)
 test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
 	$(BIN)/python -m pytest --numprocesses 2
+
+mutants: $(READY)
+	cd tests && ../$(BIN)/python -m mutation
 
 bench: $(READY)
 	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done
