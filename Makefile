@@ -5,6 +5,7 @@
 # check-interruption  kills builds and simulations at random moments, and fills disks
 # check-versions      tests the library with the oldest and the newest versions that it allows
 # live   lets queries come to a real engine on this machine, for an hour
+# mutants changes the library's core in small ways and sees which tests notice (an hour)
 # Every target may be called again at any time and is quick when there is nothing to do.
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 
 .DEFAULT_GOAL := book
 .PHONY: setup book pdf picture reference test bench live lock clean
-.PHONY: check-builds check-interruption check-versions
+.PHONY: check-builds check-interruption check-versions mutants
 
 setup: $(READY)
 
@@ -73,6 +74,9 @@ check-interruption: $(READY)
 
 check-versions: $(READY) $(UV)
 	$(BIN)/python tests/versions.py $(UV)
+
+mutants: $(READY)
+	cd tests && ../$(BIN)/python -m mutation
 
 bench: $(READY)
 	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done

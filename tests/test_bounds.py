@@ -10,6 +10,7 @@ import pytest
 import thinkqueue as tq
 from thinkqueue import UnstableError, Workload, WorkloadError
 from thinkqueue.arrays import Array
+from thinkqueue.bounds import modulus
 from workloads import hard_workload, hard_workloads, plain_workload, plain_workloads, stable_tokens
 
 Price = Callable[[Workload, Array], Array]
@@ -260,8 +261,16 @@ def test_bad_boxes_and_allocations_are_refused():
     w = plain_workload(13, 3)
     with pytest.raises(WorkloadError, match=r"lower is 5 tokens.*'type 2'.*swap"):
         tq.contraction_modulus(w, [0, 5, 0], [1, 1, 1])
+    with pytest.raises(WorkloadError, match=r"lower is 7 tokens.*'type 3'.*swap"):
+        tq.contraction_modulus(w, [0, 1, 7], [1, 1, 6])
     with pytest.raises(UnstableError, match="must be below 1"):
         tq.contraction_modulus(w, np.zeros(3), np.full(3, 1e9))
+    for corners in ((np.zeros((2, 3)), np.ones(3)), (np.zeros(3), np.ones((2, 3)))):
+        with pytest.raises(WorkloadError):
+            tq.contraction_modulus(w, *corners)
+    capped = tq.capped(w, tq.Exponential(np.full(3, 500.0)))
+    with pytest.raises(WorkloadError, match="The contraction modulus"):
+        tq.contraction_modulus(capped, np.zeros(3), np.ones(3))
     for of in (tq.upper_bound, tq.fixed_point_map):
         with pytest.raises(WorkloadError, match="its max_tokens"):
             of(w, [0, 0, 40000])
@@ -278,3 +287,23 @@ def test_extremes_give_numbers_and_no_warning():
             assert np.isfinite(tq.contraction_modulus(w, x, x))
             assert tq.strong_concavity_modulus(w, x) >= 0
     assert hard_workload(0) == hard_workload(0)
+
+
+def test_the_moduli_of_many_boxes_are_those_of_each():
+    w = plain_workload(16, 3)
+    low = np.array([[0.0, 0, 0], [1, 2, 3]])
+    high = low + np.array([[1.0, 2, 3], [4, 4, 4]])
+    many = modulus(w, low, high)
+    assert many.shape == (2, 1)
+    for k in range(2):
+        assert many[k, 0] == pytest.approx(tq.contraction_modulus(w, low[k], high[k]), rel=1e-13)
+
+
+def test_the_curvature_that_is_promised_is_the_written_one():
+    for w in plain_workloads(10, seed=17):
+        x = np.full(5, 20.0)
+        s = w.base_time + w.time_per_token * x
+        slack, second = 1 - w.arrival_rate * w.share @ s, w.share @ s**2
+        least = (w.share * w.time_per_token**2).min() * w.arrival_rate / slack
+        expected = least / (1 + w.arrival_rate * np.sqrt(second)) ** 2
+        assert tq.strong_concavity_modulus(w, x) == pytest.approx(expected, rel=1e-12)

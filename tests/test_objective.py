@@ -13,6 +13,7 @@ import sympy
 import thinkqueue as tq
 from thinkqueue import Workload
 from thinkqueue.arrays import Array
+from thinkqueue.objective import Answers
 from workloads import hard_workloads, plain_workload, plain_workloads, stable_tokens
 
 PARAMETERS = "pi A b D t c w"
@@ -290,3 +291,48 @@ def test_mean_accuracy_is_the_weighted_mean_of_the_accuracies():
     )
     for k, task in enumerate(w.tasks):
         np.testing.assert_allclose(tq.accuracy(w, x)[k], task.accuracy(x[k]), rtol=1e-14)
+
+
+# what an iteration asks for
+
+
+def test_answers_to_prices_are_the_same_in_closed_form_and_for_any_curve():
+    """The closed form of saturating curves against the general one, which knows only a curve."""
+    for w in plain_workloads(10, seed=13, types=4):
+        w = w.replace(weight=[0.5, 1, 2, 3])
+        fast, any_curve = Answers.of(w), Answers(w)
+        assert type(fast) is not type(any_curve)
+        x, price = np.array([0.0, 10.0, 300.0, 2000.0]), np.full(4, 0.02)
+        assert fast.worth(x) == pytest.approx(float(any_curve.worth(x)), rel=1e-13)
+        assert fast.worth(x) == pytest.approx(w.accuracy_weight * float(tq.mean_accuracy(w, x)))
+        (one, worth), (other, value) = fast.respond(x, price), any_curve.respond(x, price)
+        assert worth == pytest.approx(float(value), rel=1e-13)
+        for name in ("step", "gain", "slope"):
+            np.testing.assert_allclose(
+                getattr(one, name), getattr(other, name), rtol=1e-8, atol=1e-9, err_msg=name
+            )
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_steps_towards_rising_prices_end_where_a_token_is_worth_its_price(general):
+    for w in plain_workloads(10, seed=14, types=3):
+        w = w.replace(weight=[0.5, 1, 2], gain=0.6, rate=[1e-3, 2e-3, 5e-3], accuracy_weight=1e4)
+        answers = Answers(w) if general else Answers.of(w)
+        base, rise = np.array([0.02, 0.01, 0.05]), np.array([1e-5, 0.0, 3e-5])
+        x = np.zeros(3)
+        for _ in range(12 if not general else 40):
+            x = x + answers.towards(x, base + rise * x, rise)
+        worth = w.accuracy_weight * w.weight * w.curves.slope(x)
+        assert (x > 10).all()
+        np.testing.assert_allclose(worth, base + rise * x, rtol=1e-10)
+
+
+def test_the_curvature_knows_the_weights():
+    w = plain_workload(15, 3).replace(weight=[0.3, 1, 4])
+    x = np.array([10.0, 50.0, 5.0])
+    step = 1e-3 * np.eye(3)
+    differences = [(tq.gradient(w, x - h) - tq.gradient(w, x + h)) / 2e-3 for h in step]
+    dense = tq.negative_hessian(w, x).dense()
+    np.testing.assert_allclose(dense, differences, rtol=1e-5, atol=1e-6 * np.abs(dense).max())
+    with pytest.raises(tq.WorkloadError):
+        tq.negative_hessian(w, np.zeros((2, 3)))

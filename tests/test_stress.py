@@ -7,12 +7,15 @@ arithmetic in double precision can be nearer than that; nor is this library fart
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 
 import numpy as np
 import pytest
 
+import thinkqueue
 from fifty_digits import LOADS, at_load, error_of_the_best, errors, exact
-from thinkqueue import Workload
+from many_digits import WITHOUT, measured
+from thinkqueue import Workload, mean_type_time, utilization
 from thinkqueue.arrays import Array
 from workloads import DATA, QWEN, plain_workload
 
@@ -68,3 +71,44 @@ def test_the_record_says_the_same() -> None:
         for name, value in found.items():
             assert value <= row[name.replace(" ", "_")] + 2 * allowed
             assert row[name.replace(" ", "_")] <= 4 * allowed
+
+
+#: In last bits of what is free of the server; most functions need three.
+LAST_BITS = {"waiting_time_tail": 300, "system_time_tail": 300}
+
+
+@pytest.mark.slow
+def test_every_public_function_keeps_its_digits_on_extreme_workloads() -> None:
+    """Rates and times over 15 decades, caps of 0, equal types, a share of 1e-300, big batches."""
+    seen: dict[str, float] = defaultdict(float)
+    for name, case, number in measured(100):
+        seen[name] = max(seen[name], number.error * case.free / EPS)
+    assert {n: x for n, x in seen.items() if x > LAST_BITS.get(n, 6)} == {}
+    recorded = json.loads((DATA / "results" / "stress.json").read_text(encoding="utf-8"))
+    stated = {row["function"]: row["last_bits"] for row in recorded["functions"]}
+    assert stated.keys() == seen.keys()
+    assert {n: x for n, x in stated.items() if x > LAST_BITS.get(n, 6)} == {}
+    public = {
+        name
+        for name in thinkqueue.__all__
+        if callable(getattr(thinkqueue, name)) and not isinstance(getattr(thinkqueue, name), type)
+    }
+    assert public - seen.keys() - {"solve"} == WITHOUT.keys()
+
+
+def test_a_lost_digit_of_a_small_load_is_seen() -> None:
+    """The load as what is not free, as it was once computed: of a small one few digits are left."""
+    w, tokens = asked(WORKLOADS["five types"], 1e-12)
+    true = 1 - exact(w, tokens).slack
+    right, lost = (float(x) for x in (utilization(w, tokens), 1 - (1 - utilization(w, tokens))))
+    assert abs(right / float(true) - 1) <= 4 * EPS
+    assert abs(lost / float(true) - 1) > 1e6 * EPS
+
+
+def test_a_short_wait_is_not_lost_beside_a_long_service() -> None:
+    w, tokens = asked(WORKLOADS["five types"], 1e-12)
+    brief = w.replace(base_time=w.base_time * [1e-14, 1, 1, 1, 1])
+    brief = brief.replace(time_per_token=w.time_per_token * [1e-14, 1, 1, 1, 1])
+    wait = float(exact(brief, tokens).mean_waiting_time)
+    own = float(brief.base_time[0] + brief.time_per_token[0] * tokens[0])
+    assert mean_type_time(brief, tokens)[0] == pytest.approx(own + wait, rel=1e-14)

@@ -140,3 +140,37 @@ def test_sixty_decades_give_numbers_or_an_honest_status(solver):
         assert found.utilization < 1
         assert tq.utilization(w, found.tokens) < 1
     assert tried > 50
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_solver_that_gives_up_says_why(solver):
+    """Asked for a gap of nothing, every one comes to an end of its own."""
+    for w in thinking_workloads(3, seed=50, types=3):
+        found = tq.solve(w, SOLVERS[solver], gap=0, max_steps=3000, throw=False)
+        assert isinstance(found.status, Status)
+
+
+def test_plain_iteration_says_how_it_ended():
+    calm = plain_workload(3).replace(accuracy_weight=400.0, arrival_rate=1e-3)
+    found = tq.solve(calm, tq.FixedPoint())
+    assert found.status is Status.CONVERGED
+    assert found.steps > 0
+    assert found.objective == pytest.approx(tq.solve(calm).objective, abs=2e-9)
+    # the reply to the prices of an idle server, which would overrun it
+    eager = tq.Workload.from_toml(DATA / "workloads" / "qwen3-8b.toml").replace(arrival_rate=1.0)
+    left = tq.solve(eager, tq.FixedPoint(), throw=False)
+    assert left.status is Status.LEFT_STABLE_REGION
+    assert left.steps == 0
+
+
+def test_plain_iteration_has_the_patience_that_it_is_given():
+    swinging = next(
+        w
+        for w in thinking_workloads(300, seed=51, types=3)
+        if tq.solve(w, tq.FixedPoint(), throw=False).status is Status.OSCILLATES
+    )
+    for patience in (5, 30):
+        found = tq.solve(swinging, tq.FixedPoint(patience=patience), throw=False)
+        gaps = np.array([step.gap for step in found.history])
+        # the step that exhausts it is not looked at again
+        assert len(gaps) - 2 - int(np.argmin(gaps[1:])) == patience - 1

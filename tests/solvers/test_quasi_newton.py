@@ -65,3 +65,11 @@ def test_the_other_solvers_take_other_servers():
 def test_what_is_no_number_of_restarts_is_refused():
     with pytest.raises(WorkloadError, match="restarts"):
         tq.QuasiNewton(restarts=0)
+
+
+def test_caps_that_bind_are_met():
+    for w in plain_workloads(5, seed=21):
+        capped = w.replace(max_tokens=np.maximum(tq.solve(w).tokens / 2, 1))
+        found, best = (tq.solve(capped, s, throw=False) for s in (tq.QuasiNewton(), tq.Newton()))
+        assert found.objective == pytest.approx(best.objective, rel=1e-8)
+        np.testing.assert_allclose(found.tokens, best.tokens, rtol=1e-3, atol=1e-2)

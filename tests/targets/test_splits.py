@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import thinkqueue as tq
+from thinkqueue import ThinkQueueError
 from thinkqueue.arrays import Array
 from thinkqueue.targets.splits import Splits
 from thinkqueue.targets.tangents import Limits, excess
@@ -56,3 +58,9 @@ def test_a_tangent_is_sufficient() -> None:
                 kept += 1
                 assert splits.share @ there <= splits.probability + tiny
     assert kept > 8
+
+
+def test_one_bad_number_among_good_ones_is_refused():
+    for bad in (np.nan, np.inf, 0.0, -1.0):
+        with pytest.raises(ThinkQueueError):
+            tq.TypeTailTarget(deadline=[1.0, bad, 3.0], probability=0.05)

@@ -9,6 +9,7 @@ import pytest
 
 import thinkqueue as tq
 from queues import MIXTURES, erlang_cdf, mixture, single, small
+from thinkqueue.waiting_time.bounds import shrink
 from thinkqueue.waiting_time.renewal import solve
 from workloads import QWEN, hard_workload, plain_workload
 
@@ -306,3 +307,10 @@ def test_a_server_that_is_full_by_one_order_of_rounding_is_refused() -> None:
             assert 0 < found < 1e-12
     assert answered > 20
     assert refused > 20
+
+
+def test_what_shrinks_begins_at_one() -> None:
+    """g(x) = x/(eˣ − 1) has no digits of its own at 0, where it is 1."""
+    assert shrink(0.0) == 1.0
+    assert shrink(1e-12) == pytest.approx(1 - 0.5e-12, abs=1e-15)
+    assert shrink(2.0) == pytest.approx(2 / np.expm1(2.0), rel=1e-14)

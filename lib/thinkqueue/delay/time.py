@@ -7,7 +7,7 @@ from typing import NoReturn, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thinkqueue.arrays import Array, first
+from thinkqueue.arrays import Array, first, total
 from thinkqueue.delay.delay import CurvedDelay, Delay, State
 from thinkqueue.errors import UnstableError, WorkloadError
 from thinkqueue.workload import (
@@ -277,8 +277,16 @@ def utilization(workload: Workload, tokens: ArrayLike) -> Array:
         The busy fraction of the server where it is below 1, the overload where not.
     """
     ell = tokens_array(workload, tokens)
+    server = workload.server
     with np.errstate(all="ignore"):
-        return flat(1 - delay_of(workload.server).at(workload, ell).slack, ell)
+        slack = delay_of(server).at(workload, ell).slack
+    load = 1 - slack
+    if not (isinstance(server, Batching) or hasattr(server, "at")):
+        # of a small load the difference keeps an absolute error of a last bit of 1
+        asked = total(workload.share, workload.service.mean(ell))
+        small = workload.arrival_rate * asked / getattr(server, "servers", 1)
+        load = np.where(slack > 0.5, small, load)
+    return flat(load, ell)
 
 
 def mean_system_time(workload: Workload, tokens: ArrayLike) -> Array:

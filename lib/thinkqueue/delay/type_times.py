@@ -40,7 +40,10 @@ def type_times(workload: Workload, tokens: ArrayLike) -> Array:
     if isinstance(workload.server, ProcessorSharing):
         return np.asarray(s / first(state.slack))
     if isinstance(workload.server, Fifo):
-        return np.asarray(s + first(state.time) - float(workload.share @ s))
+        if state.detail is None:
+            return np.asarray(s + (first(state.time) - float(workload.share @ s)))
+        # the wait itself, where the difference would lose one that is short
+        return np.asarray(s + first(state.detail.formula.f * state.detail.M))
     raise WorkloadError(
         f"The mean time of each type is not known for {workload.server!r}; simulate() gives "
         "per_type.",
