@@ -1,6 +1,7 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
 # test   checks everything                  bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
+# archive packs it all into one file   citation renews .zenodo.json from CITATION.cff
 # check-builds        builds the book twice under different settings and compares everything
 # check-interruption  kills builds and simulations at random moments, and fills disks
 # check-versions      tests the library with the oldest and the newest versions that it allows
@@ -24,7 +25,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 RAYON_NUM_THREADS=1
 
 .DEFAULT_GOAL := book
-.PHONY: setup book pdf picture reference test bench live lock clean
+.PHONY: setup book pdf archive citation picture reference test bench live lock clean
 .PHONY: check-builds check-interruption check-versions mutants
 
 setup: $(READY)
@@ -55,6 +56,12 @@ book: $(READY)
 
 pdf: $(READY)
 	$(BIN)/python -m thinkqueue.book pdf
+
+archive: $(READY)
+	$(BIN)/python -m thinkqueue.book archive
+
+citation: $(READY)
+	$(BIN)/python -m thinkqueue.book citation
 
 picture: $(READY)
 	$(BIN)/python -m thinkqueue.book picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import functools
 import hashlib
 import http.server
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from thinkqueue.book.browser import find_browser
@@ -149,7 +151,9 @@ def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
         )
         assert bare == [], "figures that do not show, or have no text for who cannot see them"
         if name in book.pages:
-            links = page.evaluate("[...document.querySelectorAll('a[download]')].map(e => e.href)")
+            links = page.evaluate(
+                "[...document.querySelectorAll('.dropdown-menu a[download]')].map(e => e.href)"
+            )
             texts = {Path(link).suffix: downloaded(link, start, book) for link in links}
             assert set(texts) == {".md", ".ipynb"}
             assert texts[".md"] == book.source(name).read_text(encoding="utf-8")
@@ -274,3 +278,95 @@ def test_pages_work_under_a_strict_policy(
         assert "Content Security Policy" in visit.faults[0]
     finally:
         visit.context.close()
+
+
+COLUMNS = 75
+
+#: What is wider than where it stands, folded or not; on a phone, code and tables may scroll.
+CUT = """(phone) => {
+  for (const fold of document.querySelectorAll('.bd-article details')) fold.open = true;
+  for (const fold of document.querySelectorAll('.bd-article .toggle-hidden'))
+    fold.classList.remove('toggle-hidden');
+  const wide = "mjx-container[display='true'], div.math" + (phone ? "" : ", pre, table");
+  return [...document.querySelectorAll('.bd-article :is(' + wide + ')')]
+    .filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.scrollWidth} > ${box.clientWidth} px: ${(box.closest('[id]') || box).id} `
+      + box.textContent.trim().slice(0, 60));
+}"""
+
+#: Formulas whose full stop or comma begins the next line.
+TORN = """() =>
+  [...document.querySelectorAll(".bd-article mjx-container:not([display='true'])")].filter(set => {
+    const next = set.closest('.math').nextSibling;
+    if (!next || next.nodeType !== 3 || !/^[.,;:!?)]/.test(next.data)) return false;
+    const range = document.createRange();
+    range.setStart(next, 0);
+    range.setEnd(next, 1);
+    const mark = range.getBoundingClientRect();
+    return mark.width && mark.left < set.getBoundingClientRect().right - 3;
+  }).map(set => set.closest('p, li, td, dd').textContent.slice(0, 60))
+"""
+
+
+def test_each_line_of_code_fits(book: Book) -> None:
+    """Also where it is folded."""
+    long = []
+    for name in book.pages:
+        text = (book.html / f"{name}.html").read_text(encoding="utf-8")
+        for block in BeautifulSoup(text, "html.parser").select(".bd-article pre"):
+            long += [
+                f"{name}: {len(line)} columns: {line.strip()[:60]}"
+                for line in block.get_text().splitlines()
+                if len(line.rstrip()) > COLUMNS
+            ]
+    assert not long, f"{len(long)} lines:\n" + "\n".join(long)
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_cut(name: str, size: tuple[int, int], served: str, browser: Browser) -> None:
+    visit = Visit(browser, f"{served}/{name}.html", size, "light")
+    try:
+        assert visit.page.evaluate(TORN) == []
+        assert visit.page.evaluate(CUT, size == PHONE) == []
+    finally:
+        visit.context.close()
+
+
+def test_what_is_cut_or_torn_is_seen(served: str, book: Book, browser: Browser) -> None:
+    """The negative control."""
+    visit = Visit(browser, f"{served}/{book.pages[1]}.html", PHONE, "light")
+    page = visit.page
+    try:
+        page.evaluate(
+            "const wide = document.createElement('div'); wide.className = 'math'; wide.id = 'wide';"
+            "wide.textContent = 'x'.repeat(500);"
+            "document.querySelector('.bd-article h1').after(wide)"
+        )
+        assert any("wide" in text for text in page.evaluate(CUT, True))
+        page.evaluate(
+            "document.querySelectorAll('.bound').forEach(e => e.replaceWith(...e.childNodes))"
+        )
+        torn = []
+        for width in range(320, 420, 4):
+            page.set_viewport_size({"width": width, "height": 844})
+            torn += page.evaluate(TORN)
+        assert torn
+    finally:
+        visit.context.close()
+
+
+def test_each_figure_can_be_taken_away(book: Book) -> None:
+    """As a drawing, for paper, and as the points that it shows."""
+    for name in book.pages:
+        text = (book.html / f"{name}.html").read_text(encoding="utf-8")
+        for figure in BeautifulSoup(text, "html.parser").select("figure:has(img.on-light)"):
+            links = {str(link["download"]): link["href"] for link in figure.select("a[download]")}
+            assert set(links) == {f"{figure['id']}{end}" for end in (".svg", ".pdf", ".csv")}
+            at = book.html / name
+            svg, pdf, points = ((at.parent / str(links[link])).read_bytes() for link in links)
+            assert b"<svg" in svg
+            assert pdf.startswith(b"%PDF")
+            rows = list(csv.DictReader(points.decode().splitlines()))
+            assert len(rows) > 1, figure["id"]
+            assert all(row["x"] or row["y"] for row in rows), figure["id"]

@@ -11,14 +11,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from thinkqueue.book.archiving import archive
 from thinkqueue.book.browser import browser
 from thinkqueue.book.building import build, renew_picture, renew_reference
+from thinkqueue.book.citing import bibtex, zenodo
 from thinkqueue.book.execution import CellError
 from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.printing import print_pdf
 from thinkqueue.book.publishing import pages_address
 from thinkqueue.errors import needing, sentence
 from thinkqueue.executors import cluster
+from thinkqueue.files import write_atomically
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -82,6 +85,26 @@ def pdf_command(root: Root = Path()) -> None:
         build(book, Console(stderr=True))
         path = print_pdf(book, browser())
         typer.echo(f"The book is printed: {path.as_uri()}")
+
+
+@app.command("archive")
+def archive_command(root: Root = Path()) -> None:
+    """Pack pages, notebooks, PDF, data and lock into one file. It is built and printed first."""
+    book = Book(root.resolve())
+    with kind_exit():
+        build(book, Console(stderr=True))
+        print_pdf(book, browser())
+        path = archive(book)
+        typer.echo(f"The book is packed: {path.as_uri()}, {path.stat().st_size / 1e6:.1f} MB.")
+
+
+@app.command("citation")
+def citation_command(root: Root = Path()) -> None:
+    """Renew .zenodo.json after a change of CITATION.cff. The entry for BibTeX is printed."""
+    book = Book(root.resolve())
+    with kind_exit():
+        write_atomically(book.root / ".zenodo.json", zenodo(book))
+        typer.echo(bibtex(book), nl=False)
 
 
 @app.command("browser")

@@ -22,17 +22,21 @@ Caption and alternative text belong to the code cell, in its ``---`` block::
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thinkqueue.book.figure_data import figure_data
 from thinkqueue.book.inks import PALETTE, SERIES, spread_inks
 from thinkqueue.errors import needing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 __all__ = [
@@ -294,6 +298,19 @@ def _draw_svg_in_notebooks() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    if get_ipython() is not None:
+    if (shell := get_ipython()) is not None:
+        from matplotlib.figure import Figure
+
         metadata = {"Date": None, "Creator": None}
         set_matplotlib_formats("svg", bbox_inches="tight", metadata=metadata)
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, _for_those_who_cite)
+
+
+def _for_those_who_cite(figure: Figure, **_: Any) -> dict[str, str]:
+    """Return what goes with a drawing: the same for paper, and its points."""
+    file = io.BytesIO()
+    figure.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
+    return {
+        "application/pdf": base64.b64encode(file.getvalue()).decode(),
+        "text/csv": figure_data(figure),
+    }

@@ -1,4 +1,4 @@
-"""The code of a page in one fold, where readers who re-run it look for it.
+"""Where the code of a page stands: below what it draws, in one fold, or behind the answer.
 
 A cell with the tag ``fold`` keeps its output where it stands; its source goes to the next
 ``{page-code}`` below it, together with that of the others.
@@ -62,3 +62,43 @@ class FoldCode(SphinxPostTransform):
                     sources.append(nodes.container("", source, classes=["cell"]))
                 if not node.children:
                     node.parent.remove(node)
+
+
+class PlaceCode(SphinxPostTransform):
+    """Put the code of a figure below it, and let an answer that is opened show its numbers.
+
+    A cell of which the source alone is hidden goes below its output. In an answer, which is folded
+    already, what a cell prints is not folded once more.
+    """
+
+    default_priority = 160
+    formats = ("html",)
+
+    def run(self, **kwargs: object) -> None:
+        """Go through all cells."""
+        for cell in list(self.document.findall(nodes.container)):
+            parts = [
+                part.get("nb_element") for part in cell.children if isinstance(part, nodes.Element)
+            ]
+            if parts != ["cell_code_source", "cell_code_output"] or not cell.get("hide_mode"):
+                continue
+            if _in_an_answer(cell):
+                cell["hide_mode"] = "input"
+            if cell["hide_mode"] == "input" and next(cell.findall(nodes.image), None):
+                source, output = cell.children
+                fold = '<details class="figure-code hide"><summary>Code of this figure</summary>'
+                cell["hide_mode"] = ""
+                cell.children = [
+                    output,
+                    nodes.raw("", fold, format="html"),
+                    source,
+                    nodes.raw("", "</details>", format="html"),
+                ]
+
+
+def _in_an_answer(node: nodes.Node | None) -> bool:
+    while node is not None:
+        if isinstance(node, nodes.Admonition) and "dropdown" in node["classes"]:  # type: ignore[index]
+            return True
+        node = node.parent
+    return False

@@ -20,6 +20,9 @@ from thinkqueue.book.layout import Book, BookError
 #: Not printed, with all that hangs on it: 160 pages of generated text.
 LEFT_OUT = ("library-reference",)
 
+#: When a PDF was made, and what stands there instead: the same book is the same file.
+_DATE, _EPOCH = re.compile(rb"\(D:\d{14}"), b"(D:19700101000000"
+
 _PAPER = """\
 @page {{ size: A4; margin: 24mm 22mm 22mm; }}
 @page title {{ margin: 0; }}
@@ -64,6 +67,8 @@ def print_pdf(book: Book, browser: str) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if not printed.is_file():
             raise BookError(done.stderr.strip() or "Chromium printed nothing")
+        undated = _DATE.sub(_EPOCH, printed.read_bytes())
+        printed.write_bytes(undated)
         printed.replace(target)
     return target
 

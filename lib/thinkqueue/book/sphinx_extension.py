@@ -6,14 +6,16 @@
   the theme no page needs is taken away.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
-* Figures come in two renderings, for the light page and for the dark one.
+* Figures come in two renderings, for the light page and for the dark one, and as files to cite;
+  their code stands below them.
 * The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
-  answer stand in the answer.
+  answer stand in the answer, which opens at one click.
 * The library reference lists every public module; the manifest says on what the book was computed.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import pkgutil
 import re
@@ -34,13 +36,14 @@ from thinkqueue.book.accessible import accessible
 from thinkqueue.book.answers import JoinAnswers
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
+from thinkqueue.book.citing import bibtex
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
-from thinkqueue.book.figure_files import draw_for_the_dark, shown_by_theme
+from thinkqueue.book.figure_files import dressed, leave_drawings_alone, write_figure_files
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
-from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective
+from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective, PlaceCode
 from thinkqueue.book.publishing import theme_options
 
 _MATHJAX = "tex-svg-full.js"
@@ -49,8 +52,14 @@ _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 _ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
 # code in markup is what a strict Content-Security-Policy forbids first; book.js calls it instead
 _HANDLER = re.compile(r' onclick="(?:window\.)?(print|toggleFullScreen)\(\)"')
+# no line begins with what belongs to the formula before it, or ends with what opens the next one
+_BOUND = re.compile(
+    r'[(\[“‘]*<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)\]”’…]+'
+    r'|[(\[“‘]+<span class="math notranslate nohighlight">[^<]*</span>'
+)
 _MODULES = "<!-- every public module -->"
 _PART = re.compile(r"<!-- the public modules of (\w+) -->")
+_ENTRY = "<!-- the entry for a bibliography -->"
 _FIELDS = "<!-- every field of the data -->"
 
 
@@ -70,6 +79,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(PageCode)
     app.add_post_transform(JoinAnswers)
     app.add_post_transform(FoldCode)
+    app.add_post_transform(PlaceCode)
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", begin, priority=100)
     app.connect("env-get-outdated", outdated_pages)
@@ -79,6 +89,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", fill_manifests)
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", load_explorer)
+    app.connect("html-page-context", describe)
     app.connect("html-page-context", drop_unused_scripts, priority=900)
     app.connect("build-finished", finish)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
@@ -145,6 +156,9 @@ def write_listings(app: Sphinx, page: str, source: list[str]) -> None:
     if _MODULES in source[0]:
         source[0] = source[0].replace(_MODULES, module_index())
     source[0] = _PART.sub(lambda mark: module_sections(mark[1]), source[0])
+    if _ENTRY in source[0]:
+        entry = f"```bibtex\n{bibtex(Book(Path(app.srcdir)))}```"
+        source[0] = source[0].replace(_ENTRY, entry)
     if _FIELDS in source[0]:
         source[0] = source[0].replace(_FIELDS, data_sections(Book(Path(app.srcdir))))
 
@@ -270,9 +284,52 @@ def offer_notebook(
 def _with_plain_names(notebook: Path) -> str:
     """Number the cells, which are called anew at random each time a notebook is made."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
+    leave_drawings_alone(content)
     for number, cell in enumerate(content["cells"]):
         cell["id"] = f"cell-{number}"
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def describe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Say what a page is about where a link to it is shown: its title and its first paragraph.
+
+    Parameters
+    ----------
+    app, page, template, context, doctree
+        As Sphinx gives them.
+    """
+    if doctree is None:
+        return
+    title, said = app.env.titles[page].astext(), first_words(doctree)
+    tags = {
+        'name="description"': said,
+        'property="og:type"': "article",
+        'property="og:site_name"': str(app.config.project),
+        'property="og:title"': title,
+        'property="og:description"': said,
+        'name="twitter:card"': "summary",
+    }
+    lines = [f'<meta {name} content="{html.escape(text)}" />' for name, text in tags.items()]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *lines]) + "\n"
+
+
+def first_words(doctree: nodes.document, most: int = 200) -> str:
+    """Return the beginning of the first paragraph, cut after a word.
+
+    Parameters
+    ----------
+    doctree
+        The page.
+    most
+        The most letters.
+    """
+    for paragraph in doctree.findall(nodes.paragraph):
+        words = " ".join(paragraph.astext().split())
+        if isinstance(paragraph.parent, nodes.section) and len(words) > 20:
+            return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + "…"
+    return ""
 
 
 def drop_unused_scripts(
@@ -313,13 +370,14 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     shutil.copyfile(str(script), target)
     images = Path(app.outdir, "_images")
     if app.builder.name == "html":  # paper is white
-        draw_for_the_dark(images)
+        write_figure_files(images, Path(app.outdir).parent / "jupyter_execute")
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
+        text = _BOUND.sub(r'<span class="bound">\g<0></span>', text)
         text = accessible(_HANDLER.sub(r' data-calls="\1"', text))
         if app.builder.name == "html":
-            text = shown_by_theme(text, images)
+            text = dressed(text, images)
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):
