@@ -1142,7 +1142,12 @@
     const live = h("p", { class: "xp-live", role: "status", "aria-live": "polite" });
     const buttons = [["0", "Nobody thinks"], ["1000", "Everyone 1,000"], ["4096", "Everyone 4,096"], ["best", "Best"]].map(([mode, text]) => {
       const button = h("button", { type: "button", class: "xp-button xp-mode", "aria-pressed": "false" }, text);
-      button.addEventListener("click", () => { verdict = ""; if (mode === "best") guessing = false; state.mode = mode; release(); });
+      button.addEventListener("click", () => {
+        if (mode === "best" && guessing) return guess.click();  // the guess is judged before it is gone
+        verdict = "";
+        state.mode = mode;
+        release();
+      });
       return { mode, button };
     });
     const guess = h("button", { type: "button", class: "xp-button xp-guess" }, "Guess first");
@@ -1152,7 +1157,7 @@
         const lost = best && now ? best.objective - now.objective : 0;
         verdict = !best ? "" : lost === Infinity
           ? "Everything was left on the table. "
-          : lost < 0.05 ? "You found it: nothing was left on the table. " : "You left " + seconds(lost) + " a query on the table. ";
+          : lost < 0.05 ? "You found it: nothing was left on the table. " : "";  // else the next sentence says how much
       } else {
         guessing = true;
         verdict = "";
@@ -1182,7 +1187,8 @@
       });
       return { kind, input, label: h("label", { for: id(kind) }, input, " " + (kind === "fifo" ? "one query at a time" : "many at once, in a batch")) };
     });
-    const server = h("fieldset", { class: "xp-control xp-server" }, h("legend", {}, "The server answers"), ...servers.map((s) => s.label));
+    const assumed = h("p", { class: "xp-line-text" });
+    const server = h("fieldset", { class: "xp-control xp-server" }, h("legend", {}, "The server answers"), ...servers.map((s) => s.label), assumed);
 
     // the table, and what goes in and out as text
     const select = h("select", { id: id("preset") }, ...Object.keys(presets).map((name) => h("option", { value: name }, name)));
@@ -1345,10 +1351,21 @@
       mix.output.textContent = Math.round(100 * tasks[0].share) + "% of the queries";
       mix.input.setAttribute("aria-valuetext", mix.output.textContent);
       for (const s of servers) s.input.checked = s.kind === w().server.kind;
+      assumed.textContent = assumption();
+      assumed.hidden = !assumed.textContent;
       select.value = state.preset;
       if (more.open) fill();
       past = null;
       if (!running()) drawLine(1);
+    }
+
+    /** What a batch is taken to be: nothing here says how fast yours is, nor what it has room for. */
+    function assumption() {
+      const { kind, base, per_query: each } = w().server;
+      if (kind !== "batching") return "";
+      const part = each / (base + each);
+      return "Assumed: each further query in the batch makes a token " + (100 * part).toPrecision(2) + "% slower" +
+        (Math.abs(part - SLOWING) < 1e-3 * SLOWING ? " (measured on an H100, short contexts)" : "") + ", and there is room for all.";
     }
 
     function gapText() {
@@ -1359,7 +1376,7 @@
       if (state.mode === "best") {
         const lost = best.objective - late.alike.objective;
         return (lost >= 0.05 && w().tasks.length > 1 ? "One budget for all, " + count(late.alike.tokens) + " tokens, would lose " + seconds(lost) + " a query. " : "") +
-          "No budgets whatever gain more than " + seconds(sure(best)) + ": solved and certified in your browser just now." +
+          "No budgets whatever gain more than " + (sure(best) < 1e-9 ? "a billionth of a second" : seconds(sure(best))) + ": solved and certified in your browser just now." +
           (w().server.kind === "batching" && late.now === late.now ? " (Percentiles of a batching server are approximate, within about 1%.)" : "");
       }
       if (!(now.utilization < 1)) {

@@ -7,8 +7,9 @@
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
 * Figures come in two renderings, for the light page and for the dark one, and as files to cite;
-  their code stands below them, and answers open at one click.
-* The first page has its explorer, and the code of a page can stand in one fold.
+  their code stands below them.
+* The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
+  answer stand in the answer.
 * The library reference lists every public module; the manifest says on what the book was computed.
 """
 
@@ -32,6 +33,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from thinkqueue.book import fingerprint
 from thinkqueue.book.accessible import accessible
+from thinkqueue.book.answers import JoinAnswers
 from thinkqueue.book.building import WHOLE
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.citing import bibtex
@@ -75,6 +77,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("explorer", ExplorerDirective)
     app.add_directive("page-code", PageCodeDirective)
     app.add_node(PageCode)
+    app.add_post_transform(JoinAnswers)
     app.add_post_transform(FoldCode)
     app.add_post_transform(PlaceCode)
     app.connect("config-inited", configure, priority=100)
