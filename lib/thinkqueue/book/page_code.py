@@ -1,4 +1,4 @@
-"""Where the code of a page stands: below what it draws, in one fold, or behind the answer.
+"""Where the code of a page stands: below what it draws, or in one fold.
 
 A cell with the tag ``fold`` keeps its output where it stands; its source goes to the next
 ``{page-code}`` below it, together with that of the others.
@@ -65,40 +65,22 @@ class FoldCode(SphinxPostTransform):
 
 
 class PlaceCode(SphinxPostTransform):
-    """Put the code of a figure below it, and let an answer that is opened show its numbers.
+    """Put the hidden code of a figure below it."""
 
-    A cell of which the source alone is hidden goes below its output. In an answer, which is folded
-    already, what a cell prints is not folded once more.
-    """
-
-    default_priority = 160
+    default_priority = 160  # when the cells of answers are where they belong
     formats = ("html",)
 
     def run(self, **kwargs: object) -> None:
         """Go through all cells."""
         for cell in list(self.document.findall(nodes.container)):
-            parts = [
-                part.get("nb_element") for part in cell.children if isinstance(part, nodes.Element)
-            ]
-            if parts != ["cell_code_source", "cell_code_output"] or not cell.get("hide_mode"):
+            if cell.get("hide_mode") != "input" or next(cell.findall(nodes.image), None) is None:
                 continue
-            if _in_an_answer(cell):
-                cell["hide_mode"] = "input"
-            if cell["hide_mode"] == "input" and next(cell.findall(nodes.image), None):
-                source, output = cell.children
-                fold = '<details class="figure-code hide"><summary>Code of this figure</summary>'
-                cell["hide_mode"] = ""
-                cell.children = [
-                    output,
-                    nodes.raw("", fold, format="html"),
-                    source,
-                    nodes.raw("", "</details>", format="html"),
-                ]
-
-
-def _in_an_answer(node: nodes.Node | None) -> bool:
-    while node is not None:
-        if isinstance(node, nodes.Admonition) and "dropdown" in node["classes"]:  # type: ignore[index]
-            return True
-        node = node.parent
-    return False
+            source, *outputs = cell.children
+            fold = '<details class="figure-code hide"><summary>Code of this figure</summary>'
+            cell["hide_mode"] = ""
+            cell.children = [
+                *outputs,
+                nodes.raw("", fold, format="html"),
+                source,
+                nodes.raw("", "</details>", format="html"),
+            ]
