@@ -7,9 +7,8 @@ caption it can be taken away as SVG, as PDF and as a table of its points.
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ _SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 KINDS = {"application/pdf": (".pdf", "PDF"), "text/csv": (".csv", "data (CSV)")}
 
 
-def write_figure_files(images: Path, executed: Path) -> None:
+def write_figure_files(images: Path, executed: Iterable[dict[str, Any]]) -> None:
     """Put beside each figure its counterpart for the dark page, its PDF and its points.
 
     Parameters
@@ -33,7 +32,7 @@ def write_figure_files(images: Path, executed: Path) -> None:
     images
         The folder of the figures.
     executed
-        The folder of the executed notebooks.
+        The executed notebooks.
 
     Raises
     ------
@@ -41,8 +40,8 @@ def write_figure_files(images: Path, executed: Path) -> None:
         If a figure has a colour that cannot be read.
     """
     others = {}
-    for path in executed.rglob("*.ipynb"):
-        for data in _outputs(json.loads(path.read_text(encoding="utf-8"))):
+    for notebook in executed:
+        for data in _outputs(notebook):
             others[_text(data.get("image/svg+xml", "")).strip()] = data
     for path in [path for path in images.glob("*.svg") if path.suffixes == [".svg"]]:
         svg = path.read_text(encoding="utf-8")

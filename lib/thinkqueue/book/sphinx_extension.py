@@ -24,6 +24,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -272,8 +273,8 @@ def offer_notebook(
     app, page, template, context, doctree
         As Sphinx gives them.
     """
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is None or not executed.is_file():
+    executed = None if doctree is None else _executed(Book(Path(app.srcdir)), page)
+    if executed is None:
         return
     target = Path(app.outdir, "_sources", f"{page}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -281,9 +282,15 @@ def offer_notebook(
     context["ipynb_source"] = f"{page}.ipynb"
 
 
-def _with_plain_names(notebook: Path) -> str:
+def _executed(book: Book, page: str) -> Any | None:
+    """Return a page with its outputs, which the page builder's own copy of it lacks."""
+    notebook = read_notebook(book, page) if page in book.pages else None
+    return None if notebook is None else OutputCache(book).find(notebook)
+
+
+def _with_plain_names(notebook: Any) -> str:
     """Number the cells, which are called anew at random each time a notebook is made."""
-    content = json.loads(notebook.read_text(encoding="utf-8"))
+    content = json.loads(nbformat.writes(notebook))
     leave_drawings_alone(content)
     for number, cell in enumerate(content["cells"]):
         cell["id"] = f"cell-{number}"
@@ -370,7 +377,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     shutil.copyfile(str(script), target)
     images = Path(app.outdir, "_images")
     if app.builder.name == "html":  # paper is white
-        write_figure_files(images, Path(app.outdir).parent / "jupyter_execute")
+        book = Book(Path(app.srcdir))
+        executed = [found for page in book.pages if (found := _executed(book, page)) is not None]
+        write_figure_files(images, executed)
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
