@@ -846,10 +846,11 @@
         tasks: w.tasks.map((t) => copy(t, { answer_tokens: t.base_time / t.time_per_token, prompt_time: 0, prompt_tokens: 0 })),
       });
     }
-    const one = w.server.base + w.server.per_query;
+    const one = Number((w.server.base + w.server.per_query).toPrecision(12));
     return Object.assign({}, w, {
       server: { kind },
-      tasks: w.tasks.map((t) => copy(t, { base_time: t.answer_tokens * one + t.prompt_time, time_per_token: one })),
+      // there and back again leaves 0.0663, and not 0.06629999999999998
+      tasks: w.tasks.map((t) => copy(t, { base_time: Number((t.answer_tokens * one + t.prompt_time).toPrecision(12)), time_per_token: one })),
     });
   }
 
@@ -1136,6 +1137,7 @@
     const gap = h("p", { class: "xp-gap" });
     const bars = h("div", { class: "xp-rows" });
     const axis = h("div", { class: "xp-axis", "aria-hidden": "true" });
+    const named = h("span", { class: "xp-named" }, " · a tick marks the best");
     const picture = svg("svg", { role: "img", class: "xp-picture" });
     const lineText = h("p", { class: "xp-line-text" });
     const pause = h("button", { type: "button", class: "xp-button xp-pause" }, "Pause");
@@ -1214,7 +1216,7 @@
         h("div", { class: "xp-row" }, h("label", { for: id("system") }, "Budgets for"), system, copyRequest), copied));
     place.append(h("div", { class: "xp-grid" },
       h("div", { class: "xp-head" }, numbersBox),
-      h("div", { class: "xp-bars" }, h("p", { class: "xp-title", id: id("bars") }, "Thinking tokens for each type"), bars, axis),
+      h("div", { class: "xp-bars" }, h("p", { class: "xp-title", id: id("bars") }, "Thinking tokens for each type", named), bars, axis),
       queue, gap,
       h("div", { class: "xp-buttons", role: "group", "aria-label": "Budgets to try" }, ...buttons.map((b) => b.button), guess),
       h("div", { class: "xp-sliders" }, rate.box, worth.box, mix.box, server), more, live));
@@ -1229,6 +1231,7 @@
     const rounded = (x) => Number(x.toPrecision(3));
 
     function change(changed) {
+      fault.textContent = ""; // what was wrong with a text before does not concern this
       state.workload = changed;
       best = null;
       refusal = null;
@@ -1305,6 +1308,7 @@
       const tasks = w().tasks, key = JSON.stringify([tasks.map((t) => t.name), w().server.kind]);
       if (key !== shape) { shape = key; build(); }
       const scale = top(), hide = guessing || !best;
+      named.hidden = hide || state.mode === "best";
       rows.forEach((row, k) => {
         const at = cubeRoot(now.tokens[k], scale);
         row.input.value = Math.round(1000 * Math.min(at, 1));
@@ -1458,9 +1462,7 @@
     /** Take a change, or say what is wrong with it and leave everything as it was. */
     function attempt(make) {
       try {
-        const made = check(make());
-        fault.textContent = "";
-        change(made);
+        change(check(make()));
         release();
         fill();
         return true;
@@ -1495,7 +1497,6 @@
       state.preset = name;
       state.mode = mode;
       change(name === opening.preset ? opening.workload : presets[name]);
-      fault.textContent = "";
       release();
       fill();
     });
@@ -1503,7 +1504,6 @@
       reset();
       guessing = false;
       change(opening.workload);
-      fault.textContent = "";
       release();
       fill();
     });

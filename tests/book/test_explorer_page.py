@@ -154,16 +154,26 @@ def test_as_arrivals_grow_the_hard_questions_lose_all_their_tokens(visit: Open) 
 
 def test_guessing_hides_the_best_until_it_is_asked_for(visit: Open) -> None:
     page = visit("#lambda=0.05&tokens=500")
-    ghosts = page.locator(".xp-ghost:visible")
+    ghosts, named = page.locator(".xp-ghost:visible"), page.get_by_text("a tick marks the best")
     assert ghosts.count() == 5
+    expect(named).to_be_visible()
     press(page, "Guess first")
     assert ghosts.count() == 0
+    expect(named).to_be_hidden()
     assert "best" not in page.locator(".xp-numbers").inner_text()
     assert "Left" not in page.locator(".xp-gap").inner_text()
     page.get_by_role("slider", name="GSM8K", exact=True).press("ArrowRight")
     press(page, "Show the best")
     assert ghosts.count() == 5
-    assert "on the table" in page.locator(".xp-gap").inner_text()
+    assert page.locator(".xp-gap").inner_text().lower().count("on the table") == 1
+
+
+def test_a_guess_is_judged_also_where_best_is_pressed(visit: Open) -> None:
+    page = visit("#lambda=0.05&tokens=500")
+    press(page, "Guess first")
+    page.get_by_role("slider", name="GSM8K", exact=True).press("ArrowRight")
+    press(page, "Best")
+    assert page.locator(".xp-gap").inner_text().lower().count("on the table") == 1
 
 
 def test_the_address_is_written_on_release_and_read_again(visit: Open) -> None:
@@ -225,6 +235,8 @@ def test_pasted_text_is_text(visit: Open) -> None:
     area.fill("x" * 100)
     press(page, "Use this text")
     expect(page.locator(".xp-fault")).to_contain_text("Line 1")
+    page.get_by_label("many at once, in a batch").check()
+    assert page.locator(".xp-fault").inner_text() == "", "that text is no concern of this"
 
 
 def test_the_table_is_edited_and_copied(visit: Open) -> None:
@@ -270,8 +282,15 @@ def test_a_batching_server_thinks_longer(visit: Open) -> None:
     page.get_by_label("many at once, in a batch").check()
     assert sum(tokens(page)) > 5 * alone
     assert "approximate" in page.locator(".xp-gap").inner_text()
+    assert "slower" in page.locator(".xp-server").inner_text(), "it says what it takes for granted"
     page.get_by_label("one query at a time").check()
     assert sum(tokens(page)) == alone
+    assert "slower" not in page.locator(".xp-server").inner_text()
+    page.locator("summary").click()
+    text = page.get_by_label("A workload file (TOML)").input_value()
+    times = re.findall(r"(?:base_time|time_per_token) = (\S+)", text)
+    assert len(times) == 10
+    assert max(map(len, times)) <= 14, "there and back again leaves no trace in the last digits"
 
 
 def test_a_phone_has_its_numbers_pinned_and_room_for_fingers(visit: Open) -> None:
