@@ -60,8 +60,8 @@ class Newton:
     :math:`\rho \ge 1`, does not raise J, or overshoots, which is where the slope beyond it turns
     steeply down.
 
-    It reaches the gap on every workload whose optimum leaves the server free for a part
-    :math:`10^{-9}` of the time, whatever the size of its parameters (tried over sixty decades).
+    It reached the gap on every workload of one type that was tried, with parameters over sixty
+    decades, whose optimum leaves the server free for a part :math:`10^{-9}` of the time.
     Nearer to a full server a last bit of a budget moves the prices by a part
     :math:`\varepsilon/(1-\rho)`, the bound cannot close, and the status may be ``STALLED``.
     """

@@ -1,0 +1,1 @@
+"""A real engine behind a real queue: an experiment that anybody can repeat."""
