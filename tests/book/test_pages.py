@@ -157,7 +157,10 @@ def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
             texts = {Path(link).suffix: downloaded(link, start, book) for link in links}
             assert set(texts) == {".md", ".ipynb"}
             assert texts[".md"] == book.source(name).read_text(encoding="utf-8")
-            assert json.loads(texts[".ipynb"])["cells"]
+            cells = json.loads(texts[".ipynb"])["cells"]
+            assert cells
+            if any(cell["cell_type"] == "code" for cell in cells):
+                assert any(cell.get("outputs") for cell in cells), "it was not executed"
     finally:
         visit.context.close()
 
