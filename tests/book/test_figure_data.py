@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from thinkqueue.book.figure_data import FIELDS, figure_data
-from thinkqueue.book.figures import _for_those_who_cite
+from thinkqueue.book.figures import FIGURE_FILES, _for_those_who_cite
 
 
 def rows(figure: Figure) -> list[dict[str, str]]:
@@ -61,4 +62,7 @@ def test_each_file_is_the_same_every_time(empty: bool) -> None:
     once, again = _for_those_who_cite(figure), _for_those_who_cite(figure)
     plt.close(figure)
     assert once == again
-    assert once["text/csv"].splitlines()[0] == ",".join(FIELDS)
+    nothing, along = once
+    assert not nothing
+    assert along[FIGURE_FILES]["csv"].splitlines()[0] == ",".join(FIELDS)
+    assert base64.b64decode(along[FIGURE_FILES]["pdf"]).startswith(b"%PDF")

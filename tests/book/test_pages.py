@@ -205,6 +205,8 @@ def test_a_page_shows_and_fetches_the_figures_of_its_theme(
             right = f"on-{scheme}" in str(figure.get_attribute("class"))
             assert figure.is_visible() == right
             assert figure.evaluate("e => getComputedStyle(e).filter") == "none"
+            ground = figure.evaluate("e => getComputedStyle(e).backgroundColor")
+            assert ground == "rgba(0, 0, 0, 0)"
             if right:
                 figure.evaluate("e => e.decode()")
         assert visit.figures

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from thinkqueue.book.figures import FIGURE_FILES
 from thinkqueue.book.inks import dark_svg
 
 _IMAGE = re.compile(r'<img ([^>]*)src="([^"]*_images/)([^"/]+)\.svg"([^>]*?) ?/?>')
@@ -20,51 +21,38 @@ _FIGURE = re.compile(
 )
 _SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"')
 
-#: What a notebook keeps beside a drawing, the ending of its file, and what its link says.
-KINDS = {"application/pdf": (".pdf", "PDF"), "text/csv": (".csv", "data (CSV)")}
+#: What the links to the files of a figure say, by the ending of a file.
+_WORDS = {"svg": "SVG", "pdf": "PDF", "csv": "data (CSV)"}
 
 
-def write_figure_files(images: Path, executed: Iterable[dict[str, Any]]) -> None:
+def write_figure_files(images: Path, notebooks: Iterable[Any]) -> None:
     """Put beside each figure its counterpart for the dark page, its PDF and its points.
 
     Parameters
     ----------
     images
         The folder of the figures.
-    executed
-        The executed notebooks.
+    notebooks
+        The executed notebooks that drew them.
 
     Raises
     ------
     ValueError
         If a figure has a colour that cannot be read.
     """
-    others = {}
-    for notebook in executed:
-        for data in _outputs(notebook):
-            others[_text(data.get("image/svg+xml", "")).strip()] = data
+    files = {
+        output["data"]["image/svg+xml"].strip(): output["metadata"].get(FIGURE_FILES, {})
+        for notebook in notebooks
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/svg+xml" in output.get("data", {})
+    }
     for path in [path for path in images.glob("*.svg") if path.suffixes == [".svg"]]:
         svg = path.read_text(encoding="utf-8")
         path.with_suffix(".dark.svg").write_text(dark_svg(svg), encoding="utf-8")
-        data = others.get(svg.strip(), {})
-        for kind, (suffix, _) in KINDS.items():
-            if kind in data:
-                content = _text(data[kind])
-                text = content.encode() if kind.startswith("text/") else base64.b64decode(content)
-                path.with_suffix(suffix).write_bytes(text)
-
-
-def leave_drawings_alone(notebook: dict[str, Any]) -> None:
-    """Take the PDF and the points of figures, which have files of their own, out of a notebook.
-
-    Parameters
-    ----------
-    notebook
-        An executed notebook.
-    """
-    for data in _outputs(notebook):
-        for kind in KINDS:
-            data.pop(kind, None)
+        if found := files.get(svg.strip()):
+            path.with_suffix(".pdf").write_bytes(base64.b64decode(found["pdf"]))
+            path.with_suffix(".csv").write_text(found["csv"], encoding="utf-8")
 
 
 def dressed(page: str, images: Path) -> str:
@@ -84,11 +72,10 @@ def dressed(page: str, images: Path) -> str:
         if image is None:
             return match[0]
         _, folder, stem, _ = image.groups()
-        found = [(".svg", "SVG"), *KINDS.values()]
         links = " · ".join(
-            f'<a href="{folder}{stem}{suffix}" download="{name}{suffix}">{words}</a>'
-            for suffix, words in found
-            if (images / f"{stem}{suffix}").is_file()
+            f'<a href="{folder}{stem}.{kind}" download="{name}.{kind}">{words}</a>'
+            for kind, words in _WORDS.items()
+            if (images / f"{stem}.{kind}").is_file()
         )
         return f'{inside}<p class="figure-files">{links}</p>\n</figcaption>'
 
@@ -106,14 +93,3 @@ def dressed(page: str, images: Path) -> str:
         )
 
     return _IMAGE.sub(both, _FIGURE.sub(offered, page))
-
-
-def _outputs(notebook: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            if "data" in output:
-                yield output["data"]
-
-
-def _text(lines: str | list[str]) -> str:
-    return lines if isinstance(lines, str) else "".join(lines)

@@ -49,6 +49,9 @@ __all__ = [
     "use_book_style",
 ]
 
+#: Where the output of a cell keeps the files of its figure.
+FIGURE_FILES = "thinkqueue.figure_files"
+
 #: What Matplotlib calls a line that was given no label.
 _UNNAMED = re.compile(r"_child\d+")
 
@@ -306,11 +309,9 @@ def _draw_svg_in_notebooks() -> None:
         shell.display_formatter.mimebundle_formatter.for_type(Figure, _for_those_who_cite)
 
 
-def _for_those_who_cite(figure: Figure, **_: Any) -> dict[str, str]:
-    """Return what goes with a drawing: the same for paper, and its points."""
+def _for_those_who_cite(figure: Figure, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return nothing else to show, and what goes along: the drawing for paper, and its points."""
     file = io.BytesIO()
     figure.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
-    return {
-        "application/pdf": base64.b64encode(file.getvalue()).decode(),
-        "text/csv": figure_data(figure),
-    }
+    files = {"pdf": base64.b64encode(file.getvalue()).decode(), "csv": figure_data(figure)}
+    return {}, {FIGURE_FILES: files}

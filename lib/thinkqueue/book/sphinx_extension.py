@@ -20,11 +20,11 @@ import json
 import pkgutil
 import re
 import shutil
+from copy import deepcopy
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -40,7 +40,8 @@ from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.citing import bibtex
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
-from thinkqueue.book.figure_files import dressed, leave_drawings_alone, write_figure_files
+from thinkqueue.book.figure_files import dressed, write_figure_files
+from thinkqueue.book.figures import FIGURE_FILES
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
@@ -273,27 +274,43 @@ def offer_notebook(
     app, page, template, context, doctree
         As Sphinx gives them.
     """
-    executed = None if doctree is None else _executed(Book(Path(app.srcdir)), page)
-    if executed is None:
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if doctree is None or not executed.is_file():
         return
     target = Path(app.outdir, "_sources", f"{page}.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(_with_plain_names(executed), encoding="utf-8")
+    done = executed_notebook(Book(Path(app.srcdir)), page)
+    target.write_text(_offered(executed, done), encoding="utf-8")
     context["ipynb_source"] = f"{page}.ipynb"
 
 
-def _executed(book: Book, page: str) -> Any | None:
-    """Return a page with its outputs, which the page builder's own copy of it lacks."""
-    notebook = read_notebook(book, page) if page in book.pages else None
+def executed_notebook(book: Book, page: str) -> Any | None:
+    """Return a page with its outputs, if it is a notebook that was executed.
+
+    Parameters
+    ----------
+    book
+        The book.
+    page
+        One of its pages.
+    """
+    notebook = read_notebook(book, page)
     return None if notebook is None else OutputCache(book).find(notebook)
 
 
-def _with_plain_names(notebook: Any) -> str:
-    """Number the cells, which are called anew at random each time a notebook is made."""
-    content = json.loads(nbformat.writes(notebook))
-    leave_drawings_alone(content)
+def _offered(notebook: Path, done: Any | None) -> str:
+    """Fill in the outputs, and number the cells, which are called anew each time one is made.
+
+    The files of figures lie beside the pages.
+    """
+    content = json.loads(notebook.read_text(encoding="utf-8"))
     for number, cell in enumerate(content["cells"]):
         cell["id"] = f"cell-{number}"
+        if done is not None and cell["cell_type"] == "code":
+            cell["execution_count"] = done.cells[number].execution_count
+            cell["outputs"] = deepcopy(done.cells[number].outputs)
+            for output in cell["outputs"]:
+                output.get("metadata", {}).pop(FIGURE_FILES, None)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -313,7 +330,7 @@ def describe(
     tags = {
         'name="description"': said,
         'property="og:type"': "article",
-        'property="og:site_name"': str(app.config.project),
+        'property="og:site_name"': str(app.config.html_title),
         'property="og:title"': title,
         'property="og:description"': said,
         'name="twitter:card"': "summary",
@@ -367,7 +384,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     """
     if error is not None:
         return
-    OutputCache(Book(Path(app.srcdir))).seal()
+    book = Book(Path(app.srcdir))
+    OutputCache(book).seal()
     if app.builder.format != "html":
         return
     package = distribution("sphinx-mathjax-offline")
@@ -377,9 +395,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     shutil.copyfile(str(script), target)
     images = Path(app.outdir, "_images")
     if app.builder.name == "html":  # paper is white
-        book = Book(Path(app.srcdir))
-        executed = [found for page in book.pages if (found := _executed(book, page)) is not None]
-        write_figure_files(images, executed)
+        done = (executed_notebook(book, page) for page in book.pages)
+        write_figure_files(images, (notebook for notebook in done if notebook is not None))
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
