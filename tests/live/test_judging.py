@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thinkqueue.live.gateway import Served
+from thinkqueue.live.gateway import LoggedQuery
 from thinkqueue.live.judging import cycles, mean, number_present, replayed, times
 
 
-def log_of(arrived: list[float], started: list[float], ended: list[float]) -> list[Served]:
+def log_of(arrived: list[float], started: list[float], ended: list[float]) -> list[LoggedQuery]:
     return [
-        Served(k, "two", a, a, s, s, s, e, 0, 0, 0, 2, 0, 0, True)
+        LoggedQuery(k, "two", a, a, s, s, s, e, 0, 0, 0, 2, 0, 0, True)
         for k, (a, s, e) in enumerate(zip(arrived, started, ended, strict=True))
     ]
 

@@ -17,7 +17,7 @@ GAINS = (0.8, 0.5, 0.2)
 
 
 @pytest.fixture(scope="module")
-def measured() -> plan.Measured:
+def measured() -> plan.MeasuredEngine:
     """What a calibration without noise would come to."""
     service = [
         {"type": t, "budget": str(b), "prompt_kept": "1", "seconds": str(base + SLOPE * b)}
@@ -31,10 +31,10 @@ def measured() -> plan.Measured:
         for b in GRID
         for q in range(60)
     ]
-    return plan.Measured.of(service, accuracy)
+    return plan.MeasuredEngine.of(service, accuracy)
 
 
-def test_lines_and_shares_are_found_again(measured: plan.Measured) -> None:
+def test_lines_and_shares_are_found_again(measured: plan.MeasuredEngine) -> None:
     w = measured.workload(1.0)
     np.testing.assert_allclose(w.base_time, BASE, rtol=1e-9)
     np.testing.assert_allclose(w.time_per_token, SLOPE, rtol=1e-9)
@@ -42,7 +42,7 @@ def test_lines_and_shares_are_found_again(measured: plan.Measured) -> None:
     np.testing.assert_allclose(measured.accuracy, expected, atol=1 / 60)
 
 
-def test_no_allocation_of_measured_budgets_is_better(measured: plan.Measured) -> None:
+def test_no_allocation_of_measured_budgets_is_better(measured: plan.MeasuredEngine) -> None:
     w = measured.workload(4.0)
     tried = {
         tokens: float(tq.objective(w, tokens))
@@ -56,7 +56,7 @@ def test_no_allocation_of_measured_budgets_is_better(measured: plan.Measured) ->
 
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_the_load_is_where_the_best_allocation_jumps_over_it(
-    measured: plan.Measured, load: float
+    measured: plan.MeasuredEngine, load: float
 ) -> None:
     rate = plan.rate_at(measured, load)
     below, above = (measured.workload(rate * (1 + side)) for side in (-1e-6, 1e-6))
@@ -65,7 +65,7 @@ def test_the_load_is_where_the_best_allocation_jumps_over_it(
     assert jumped or tq.utilization(above, plan.best(above)) >= load - 1e-5
 
 
-def test_the_rule_thinks_less_the_more_wait(measured: plan.Measured) -> None:
+def test_the_rule_thinks_less_the_more_wait(measured: plan.MeasuredEngine) -> None:
     w = measured.workload(plan.rate_at(measured, 0.8))
     table = np.array(plan.rule(w))
     assert (np.diff(table, axis=0) <= 0).all()
@@ -73,7 +73,7 @@ def test_the_rule_thinks_less_the_more_wait(measured: plan.Measured) -> None:
     assert not table[-1].any()
 
 
-def test_the_rule_is_the_best_reply_to_its_price(measured: plan.Measured) -> None:
+def test_the_rule_is_the_best_reply_to_its_price(measured: plan.MeasuredEngine) -> None:
     """By quadrature of the price over the service, and not by its closed form."""
     w = measured.workload(plan.rate_at(measured, 0.8))
     y = 1 - float(tq.utilization(w, plan.best(w)))
@@ -100,7 +100,7 @@ def test_the_step_table_is_seconds_over_steps() -> None:
     np.testing.assert_allclose(table.seconds_at([1.0, 2.0]), [0.01, 0.02])
 
 
-def test_a_batch_of_one_is_the_server_alone(measured: plan.Measured) -> None:
+def test_a_batch_of_one_is_the_server_alone(measured: plan.MeasuredEngine) -> None:
     steps = tq.TokenTime.table([1, 8], [SLOPE, 0.05], allow=True)
     tokens = np.array([0.0, 4.0, 8.0])
     one = measured.workload(3.0)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from thinkqueue.live.gateway import Served
+from thinkqueue.live.gateway import LoggedQuery
 from thinkqueue.live.record import Row, kept, log_rows, read_log
 
-ROW = Served(
+ROW = LoggedQuery(
     query=3, type="two", planned=1.5, arrived=1.500001, started=1.6, first=1.7, answering=1.8,
     ended=1.9, waiting=2, budget=4, thought=4, answered=2, read=7, place=1, right=True,
 )  # fmt: skip

@@ -176,7 +176,7 @@ class Experiment:
         for run in self.scale.runs:
             self.measure(run, measured, steps)
 
-    def calibrate(self) -> plan.Measured:
+    def calibrate(self) -> plan.MeasuredEngine:
         """Measure accuracy and service times, one query at a time."""
         scale = self.scale
         grid, types = len(calibration.GRID), len(SHARES)
@@ -198,7 +198,7 @@ class Experiment:
                 scale.thoughts,
                 lambda tick: calibration.context_rows(places()[0], scale.thoughts, tick),
             )
-        return plan.Measured.of(service, accuracy)
+        return plan.MeasuredEngine.of(service, accuracy)
 
     def steps(self) -> list[dict[str, str]]:
         """Measure the steps of a batch."""
@@ -210,14 +210,14 @@ class Experiment:
                 lambda tick: calibration.step_rows(places(), scale.tokens, scale.rounds, tick),
             )
 
-    def measure(self, run: Run, measured: plan.Measured, steps: Any) -> None:
+    def measure(self, run: Run, measured: plan.MeasuredEngine, steps: Any) -> None:
         """Let the queries of a run come.
 
         Parameters
         ----------
         run : Run
             Which.
-        measured : Measured
+        measured : MeasuredEngine
             The calibration.
         steps : TokenTimeTable
             How long a step of a batch takes.
@@ -236,14 +236,14 @@ class Experiment:
                 ),
             )
 
-    def workload(self, run: Run, measured: plan.Measured, steps: Any) -> Any:
+    def workload(self, run: Run, measured: plan.MeasuredEngine, steps: Any) -> Any:
         """Return the workload that a run is planned with.
 
         Parameters
         ----------
         run : Run
             Which.
-        measured : Measured
+        measured : MeasuredEngine
             The calibration.
         steps : TokenTimeTable
             How long a step of a batch takes.
@@ -351,7 +351,7 @@ class Experiment:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
 
-    def _summarise(self, measured: plan.Measured, steps: Any) -> None:
+    def _summarise(self, measured: plan.MeasuredEngine, steps: Any) -> None:
         runs: list[Mapping[str, Any]] = []
         for run in self.scale.runs:
             workload = self.workload(run, measured, steps)

@@ -41,7 +41,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Served:
+class LoggedQuery:
     """One that was served; a row of the log. Moments are in s from the start of the run.
 
     Attributes
@@ -105,7 +105,7 @@ def serve(
     decide: Decide,
     *,
     done: Callable[[], object] = lambda: None,
-) -> list[Served]:
+) -> list[LoggedQuery]:
     """Let queries come at their times, and return what became of each in the order of arrival.
 
     Parameters
@@ -125,7 +125,7 @@ def serve(
         If the engine fails a query. Those in service end, those in line are sent away.
     """
     line: SimpleQueue[tuple[int, float] | None] = SimpleQueue()
-    served: list[Served] = []
+    served: list[LoggedQuery] = []
     faults: list[Exception] = []
     stop, closed = threading.Event(), threading.Event()
     start = time.perf_counter() + 0.1
@@ -146,7 +146,7 @@ def serve(
                 return
             ended = time.perf_counter()
             served.append(
-                Served(
+                LoggedQuery(
                     query=number,
                     type=query.type,
                     planned=query.at,

@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.live.gateway import Served
+from thinkqueue.live.gateway import LoggedQuery
 from thinkqueue.simulation.estimates import Estimate, ratio
 
 
-def times(log: Sequence[Served]) -> Array:
+def times(log: Sequence[LoggedQuery]) -> Array:
     """Return the time of each query from arrival to end, in s.
 
     Parameters
     ----------
-    log : sequence of Served
+    log : sequence of LoggedQuery
         In the order of arrival.
     """
     return np.array([row.ended - row.arrived for row in log])
 
 
-def cycles(log: Sequence[Served]) -> Array:
+def cycles(log: Sequence[LoggedQuery]) -> Array:
     """Return the number of each query's cycle; one begins with a query that finds nobody there.
 
     Parameters
     ----------
-    log : sequence of Served
+    log : sequence of LoggedQuery
         In the order of arrival.
     """
     arrived = np.array([row.arrived for row in log])
@@ -37,7 +37,7 @@ def cycles(log: Sequence[Served]) -> Array:
     return np.cumsum(np.append(True, arrived[1:] >= ended[:-1])) - 1
 
 
-def mean(log: Sequence[Served], values: ArrayLike, among: ArrayLike | None = None) -> Estimate:
+def mean(log: Sequence[LoggedQuery], values: ArrayLike, among: ArrayLike | None = None) -> Estimate:
     r"""Return a mean over queries with its regenerative interval.
 
     The cycles of a queue with Poisson arrivals are independent, so the mean is one sum over cycles
@@ -45,7 +45,7 @@ def mean(log: Sequence[Served], values: ArrayLike, among: ArrayLike | None = Non
 
     Parameters
     ----------
-    log : sequence of Served
+    log : sequence of LoggedQuery
         In the order of arrival.
     values : array_like, (n,)
         A value for each query.
@@ -62,7 +62,7 @@ def mean(log: Sequence[Served], values: ArrayLike, among: ArrayLike | None = Non
     return Estimate(float(found.value), float(found.low), float(found.high), 0.95)
 
 
-def replayed(log: Sequence[Served], services: ArrayLike | None = None) -> Array:
+def replayed(log: Sequence[LoggedQuery], services: ArrayLike | None = None) -> Array:
     r"""Return how long each query would have waited for services alone, in s.
 
     Lindley's recursion, with as many places as the log has: a query that comes at
@@ -70,7 +70,7 @@ def replayed(log: Sequence[Served], services: ArrayLike | None = None) -> Array:
 
     Parameters
     ----------
-    log : sequence of Served
+    log : sequence of LoggedQuery
         In the order of arrival.
     services : array_like, (n,), optional
         Service times in s; those of the log by default.
@@ -85,12 +85,12 @@ def replayed(log: Sequence[Served], services: ArrayLike | None = None) -> Array:
     return np.array(waits)
 
 
-def number_present(log: Sequence[Served]) -> Array:
+def number_present(log: Sequence[LoggedQuery]) -> Array:
     """Return the share of time in which 0, 1, 2, … queries were there, waiting or in service.
 
     Parameters
     ----------
-    log : sequence of Served
+    log : sequence of LoggedQuery
         In the order of arrival; what counts is the time between its first and last arrival.
     """
     moments = np.array([[row.arrived, row.ended] for row in log])

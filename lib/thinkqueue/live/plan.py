@@ -29,7 +29,7 @@ Rows = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEngine:
     """What the calibration of an engine came to.
 
     Attributes
@@ -44,7 +44,7 @@ class Measured:
     latency: tuple[LatencyFit, ...]
 
     @classmethod
-    def of(cls, service: Rows, accuracy: Rows) -> Measured:
+    def of(cls, service: Rows, accuracy: Rows) -> MeasuredEngine:
         """Take the rows of the calibration.
 
         Parameters
@@ -155,7 +155,7 @@ def best_for_all(workload: Workload) -> Array:
     return _best_of(workload, np.array(GRID, dtype=np.float64)[:, None] * np.ones(len(SHARES)))
 
 
-def rate_at(measured: Measured, load: float) -> float:
+def rate_at(measured: MeasuredEngine, load: float) -> float:
     r"""Return the arrival rate at which the best allocation has a load, or nearly.
 
     The best allocation changes with the rate in jumps, so the load can jump over the one that is
@@ -163,7 +163,7 @@ def rate_at(measured: Measured, load: float) -> float:
 
     Parameters
     ----------
-    measured : Measured
+    measured : MeasuredEngine
         The engine.
     load : float
         :math:`\rho`.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from thinkqueue.files import write_atomically
-from thinkqueue.live.gateway import Served
+from thinkqueue.live.gateway import LoggedQuery
 
 Row = Mapping[str, Any]
 
@@ -43,18 +43,18 @@ def kept(path: Path, measure: Callable[[], Iterable[Row]]) -> list[dict[str, str
         return list(csv.DictReader(file))
 
 
-def log_rows(served: Iterable[Served]) -> list[Row]:
+def log_rows(served: Iterable[LoggedQuery]) -> list[Row]:
     """Return the rows of a log.
 
     Parameters
     ----------
-    served : iterable of Served
+    served : iterable of LoggedQuery
         What :func:`~thinkqueue.live.gateway.serve` returned.
     """
     return [asdict(row) for row in served]
 
 
-def read_log(path: Path) -> list[Served]:
+def read_log(path: Path) -> list[LoggedQuery]:
     """Read the log of a run.
 
     Parameters
@@ -62,10 +62,10 @@ def read_log(path: Path) -> list[Served]:
     path : path
         One of the files ``run-*.csv`` of an experiment.
     """
-    kinds = get_type_hints(Served)
+    kinds = get_type_hints(LoggedQuery)
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Served(**{f.name: _read(kinds[f.name], row[f.name]) for f in fields(Served)})
+            LoggedQuery(**{f.name: _read(kinds[f.name], row[f.name]) for f in fields(LoggedQuery)})
             for row in csv.DictReader(file)
         ]
 
