@@ -287,7 +287,9 @@ def test_a_batching_server_thinks_longer(visit: Open) -> None:
     assert sum(tokens(page)) == alone
     assert "slower" not in page.locator(".xp-server").inner_text()
     page.locator("summary").click()
-    text = page.get_by_label("A workload file (TOML)").input_value()
+    area = page.get_by_label("A workload file (TOML)")
+    expect(area).to_have_value(re.compile("base_time"))
+    text = area.input_value()
     times = re.findall(r"(?:base_time|time_per_token) = (\S+)", text)
     assert len(times) == 10
     assert max(map(len, times)) <= 14, "there and back again leaves no trace in the last digits"

@@ -134,6 +134,9 @@ def test_every_figure_is_there_for_both_pages(book: Book) -> None:
         assert {name[2] for name in names if name is not None} == {suffix}
         assert all((images / f"{name[1]}{name[2]}").is_file() for name in names if name is not None)
     for path in images.glob("*.dark.svg"):
-        inks = set(re.findall(r"(?:fill|stroke): ?(#\w{6})", path.read_text(encoding="utf-8")))
-        assert in_the_dark("#444444") in inks
-        assert "#444444" not in inks, path.name
+        light = images / path.name.replace(".dark.", ".")
+        before, after = (
+            set(re.findall(r"(?:fill|stroke): ?(#\w{6})", file.read_text(encoding="utf-8")))
+            for file in (light, path)
+        )
+        assert {in_the_dark(ink) for ink in before} == after, path.name

@@ -55,7 +55,7 @@ def test_a_ration_agrees_with_multipliers_and_with_a_solver_that_knows_neither()
     ration = tq.solve_target(w, mean)
     free = minimize(
         lambda x: -float(tq.mean_accuracy(w, x)),
-        np.full(5, 200.0),
+        0.8 * ration.tokens,
         bounds=[(0, 32768)] * 5,
         constraints=[{"type": "ineq", "fun": lambda x: 8.0 - float(tq.mean_system_time(w, x))}],
         method="SLSQP",

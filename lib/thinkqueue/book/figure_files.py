@@ -52,7 +52,8 @@ def write_figure_files(images: Path, notebooks: Iterable[Any]) -> None:
         path.with_suffix(".dark.svg").write_text(dark_svg(svg), encoding="utf-8")
         if found := files.get(svg.strip()):
             path.with_suffix(".pdf").write_bytes(base64.b64decode(found["pdf"]))
-            path.with_suffix(".csv").write_text(found["csv"], encoding="utf-8")
+            if found["csv"].count("\n") > 1:  # a sketch has no points
+                path.with_suffix(".csv").write_text(found["csv"], encoding="utf-8")
 
 
 def dressed(page: str, images: Path) -> str:
