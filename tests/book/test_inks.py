@@ -139,4 +139,4 @@ def test_every_figure_is_there_for_both_pages(book: Book) -> None:
             set(re.findall(r"(?:fill|stroke): ?(#\w{6})", file.read_text(encoding="utf-8")))
             for file in (light, path)
         )
-        assert {in_the_dark(ink) for ink in before} == after, path.name
+        assert {in_the_dark(ink) for ink in before} <= after, path.name
