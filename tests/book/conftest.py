@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.repeated import copied
 
 from thinkqueue.book.layout import Book
 
@@ -46,12 +47,7 @@ def copied_book(tmp_path: Path) -> Book:
     """A copy of the book's sources, to be spoilt."""
     root = tmp_path / "copy"
     root.mkdir()
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints")
-    for folder in ("lib", "data", "chapters"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
-    for name in ("_config.yml", "_toc.yml", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, root / name)
-    return Book(root)
+    return copied(root)
 
 
 CHAPTER = """\

@@ -67,7 +67,11 @@ def test_what_was_stopped_goes_on_where_it_was(tmp_path: Path, talking: Any) -> 
         f"run-{run.name}.csv" for run in TINY.runs
     }
     asked = len(whole.asked)
+    summary_file = folder.with_suffix(".json")
+    earlier = summary_file.read_text(encoding="utf-8").replace('"date": "20', '"date": "19')
+    summary_file.write_text(earlier, encoding="utf-8")
     replace(stopped, url=whole.url).run()
+    assert summary_file.read_text(encoding="utf-8") == earlier, "it keeps the day it was measured"
     assert len(whole.asked) == asked, "what is whole is not measured again"
 
     summary = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))

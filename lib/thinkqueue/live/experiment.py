@@ -170,9 +170,12 @@ class Experiment:
             If the engine fails, or a table of another experiment is in the folder.
         """
         self._claim()
+        calibrated = (self.folder / "steps.csv").is_file()
         measured = self.calibrate()
         steps = plan.step_table(self.steps())
-        self._summarise(measured, steps)
+        # its day and its versions are those of the calibration
+        if not (calibrated and self._summary.is_file()):
+            self._summarise(measured, steps)
         for run in self.scale.runs:
             self.measure(run, measured, steps)
 
@@ -339,6 +342,10 @@ class Experiment:
 
             yield places
 
+    @property
+    def _summary(self) -> Path:
+        return self.folder.with_suffix(".json")
+
     def _claim(self) -> None:
         """Keep two experiments from mixing in one folder."""
         path = self.folder / "seed.json"
@@ -377,8 +384,7 @@ class Experiment:
             "burst_variation": BURSTS,
             "runs": runs,
         }
-        path = self.folder.with_suffix(".json")
-        write_atomically(path, json.dumps(summary, indent=1) + "\n")
+        write_atomically(self._summary, json.dumps(summary, indent=1) + "\n")
 
     def _engine(self) -> dict[str, Any]:
         if self.url is not None:
