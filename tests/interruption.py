@@ -26,6 +26,9 @@ from typing import Any
 
 import psutil
 
+from thinkqueue.book import checksums
+from thinkqueue.book.layout import Book
+
 ROOT = Path(__file__).parents[1]
 TARGETS = ("the build", "the build and all that it started", "one that it started")
 
@@ -101,6 +104,7 @@ class SmallBook:
         for number, code in enumerate(self.codes):
             text = PAGE.format(title=f"Page {number}", state=self.state, code=code)
             (self.root / "chapters" / f"p{number}.md").write_text(text)
+        checksums.accept(Book(self.root))
 
     def told(self) -> list[str]:
         """What the pages of this state say."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.repeated import copied
 
+from thinkqueue.book import checksums
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
@@ -93,4 +94,5 @@ def small_book(copied_book: Book) -> Book:
     (root / "_toc.yml").write_text("format: jb-book\nroot: chapters/page\n", encoding="utf-8")
     (root / "chapters" / "page.md").write_text(CHAPTER, encoding="utf-8")
     (root / "data" / "number.txt").write_text("1.5\n", encoding="utf-8")
+    checksums.accept(Book(root))
     return Book(root)

@@ -172,7 +172,6 @@ def test_the_next_build_tidies_up_after_one_that_was_killed(small_book: Book) ->
 def test_reference_values_and_prose_drop_nothing(small_book: Book) -> None:
     notebook = read_notebook(small_book, "chapters/page")
     OutputCache(small_book).store(notebook, "page.md", 1.0)
-    small_book.reference.mkdir()
     (small_book.reference / "page.json").write_text("{}", encoding="utf-8")
     chapter = small_book.source("chapters/page")
     text = chapter.read_text(encoding="utf-8").replace("Words between", "Other words between")

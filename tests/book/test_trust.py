@@ -1,22 +1,26 @@
-"""What is checked cannot be changed by accident or in silence: reference, outputs, lock."""
+"""What is checked cannot be changed by accident or in silence: data, reference, outputs, pages."""
 
 from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_output
 from typer.testing import CliRunner
 
-from thinkqueue.book import building, fingerprint
+from thinkqueue.book import building, checksums, fingerprint
 from thinkqueue.book.__main__ import app
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.execution import read_notebook
 from thinkqueue.book.layout import Book
 from thinkqueue.book.values import Stated
 
+ROOT = Path(__file__).parents[2]
 PAGE = "chapters/page"
 
 
@@ -47,7 +51,7 @@ def test_the_reference_is_not_renewed_where_nobody_looks(
     assert done.exit_code == 1
     assert done.output.startswith("The reference is not renewed where CI is set")
     assert len(done.output.splitlines()) == 1
-    assert not small_book.reference.exists()
+    assert not (small_book.reference / "page.json").exists()
 
 
 def test_each_difference_is_shown_in_tolerances_before_it_is_written(
@@ -68,7 +72,7 @@ def test_each_difference_is_shown_in_tolerances_before_it_is_written(
     assert lines == (
         "page: near was 2.0, is 2.5 (off by 0.5, which is 250 times its tolerance of 0.002)",
         "page: exact was 3, is 4 (off by 1, and nothing is allowed)",
-        "2 values changed in data/reference/.",
+        "2 values changed in data/reference/, and 0 files beside it.",
     )
     assert files[:2] == (before, before)
     assert files[2] != before
@@ -102,12 +106,81 @@ def test_a_changed_bit_in_what_is_computed_with_drops_all_outputs(
 def test_a_changed_bit_in_what_is_shown_or_held_asks_for_a_new_build(
     small_book: Book, changed: str
 ) -> None:
-    small_book.reference.mkdir()
     (small_book.reference / "page.json").write_text("{}", encoding="utf-8")
     before, computed = fingerprint.pages(small_book), fingerprint.computation(small_book)
     flip(small_book.root / changed)
     assert fingerprint.pages(small_book) != before
     assert fingerprint.computation(small_book) == computed
+
+
+def test_the_book_was_reviewed_with_these_very_files() -> None:
+    assert checksums.unreviewed(Book(ROOT)) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "data/number.txt",
+        "data/results/newton.json",
+        "data/batching/licences/*",
+        "data/reference/page.json",
+        "requirements.lock",
+    ],
+)
+def test_a_changed_bit_of_what_was_reviewed_is_named_and_nothing_is_built(
+    small_book: Book, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    state(monkeypatch, number=Stated(1.5, 1e-6, 0.0))
+    renew(small_book)
+    checksums.hold(small_book)
+    path = sorted(small_book.root.glob(changed))[0]
+    flip(path)
+    done = CliRunner().invoke(app, ["build", "--root", str(small_book.root)])
+    assert done.exit_code == 1
+    name = path.relative_to(small_book.root).as_posix()
+    assert done.output.splitlines()[1:] == [
+        f"  {name} changed",
+        "If that is meant, `make reference` accepts it.",
+    ]
+    assert not small_book.html.exists()
+
+
+def test_a_file_that_came_or_went_is_named_and_accepted_when_looked_at(
+    small_book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    state(monkeypatch, number=Stated(1.5, 1e-6, 0.0))
+    renew(small_book)
+    (small_book.root / "data" / "number.txt").rename(small_book.root / "data" / "other.txt")
+    lines = ["data/number.txt is gone", "data/other.txt is new"]
+    assert checksums.unreviewed(small_book) == lines
+    assert renew(small_book).splitlines()[:2] == lines
+    assert checksums.unreviewed(small_book) == []
+
+
+def test_the_list_of_sums_is_that_of_sha256sum(small_book: Book) -> None:
+    checksums.accept(small_book)
+    command = ["sha256sum", "--check", "--strict", "--quiet", "data/reference/SHA256SUMS"]
+    subprocess.run(command, cwd=small_book.root, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["flip", "remove", "add"])
+def test_pages_that_were_changed_since_are_built_again(book: Book, change: str) -> None:
+    current = fingerprint.pages(book)
+    with tempfile.TemporaryDirectory() as folder:
+        other = Book(Path(folder))
+        shutil.copytree(book.html, other.html)
+        assert building._is_whole(other, current)
+        page = other.html / "chapters" / "08_real_streams.html"
+        if change == "flip":
+            flip(page)
+        elif change == "remove":
+            page.unlink()
+        else:
+            page.with_name("one_more.html").write_text("", encoding="utf-8")
+        assert not building._is_whole(other, current)
 
 
 @pytest.mark.parametrize("changed", ["base.ipynb", "base.sha256"])

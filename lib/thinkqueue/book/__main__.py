@@ -57,14 +57,12 @@ def build_command(
 
 @app.command("reference")
 def reference_command(root: Root = Path()) -> None:
-    """Accept what the chapters state now. How it differs is printed first, in tolerances."""
+    """Accept values and data as they are now. All that differs is printed first."""
     with kind_exit():
-        changed = renew_reference(
-            Book(root.resolve()),
-            Console(stderr=True),
-            lambda difference: typer.echo(str(difference)),
+        values, files = renew_reference(
+            Book(root.resolve()), Console(stderr=True), lambda line: typer.echo(line)
         )
-        typer.echo(f"{changed} values changed in data/reference/.")
+        typer.echo(f"{values} values changed in data/reference/, and {files} files beside it.")
 
 
 @app.command("picture")

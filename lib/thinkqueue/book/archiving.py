@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from thinkqueue.book.building import WHOLE, alone
+from thinkqueue.book.checksums import SUMS, listed
 from thinkqueue.book.citing import zenodo
 from thinkqueue.book.layout import Book
 
@@ -40,16 +41,14 @@ def archive(book: Book) -> Path:
     target = book.build / f"{folder}.tar.gz"
     with alone(book):
         contents = dict(sorted(_contents(book)))
-        sums = "".join(
-            f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()
-        )
+        sums = listed({name: hashlib.sha256(it).hexdigest() for name, it in contents.items()})
         part = target.with_name(f".{target.name}.part")
         with (
             part.open("wb") as raw,
             gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as file,
         ):
-            for name, content in {**contents, "SHA256SUMS": sums.encode()}.items():
+            for name, content in {**contents, SUMS: sums.encode()}.items():
                 entry = tarfile.TarInfo(f"{folder}/{name}")
                 entry.size, entry.mode = len(content), 0o644
                 file.addfile(entry, io.BytesIO(content))
@@ -59,7 +58,7 @@ def archive(book: Book) -> Path:
 
 def _contents(book: Book) -> Iterator[tuple[str, bytes]]:
     for path in book.html.rglob("*"):
-        if path.is_file() and path.name != WHOLE:
+        if path.is_file() and path.name not in (WHOLE, SUMS):
             place = path.relative_to(book.html)
             if place.parts[0] == "_sources" and path.suffix == ".ipynb":
                 yield f"notebooks/{place.relative_to('_sources').as_posix()}", path.read_bytes()

@@ -27,7 +27,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from thinkqueue.book import execution, fingerprint, reference
+from thinkqueue.book import checksums, execution, fingerprint, reference
 from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.values import Stated
@@ -67,13 +67,14 @@ def build(
     CellError
         If a cell fails.
     BookError
-        If a process that executes chapters is killed, a chapter states a value that the reference
-        does not accept, or a page has a fault. The book that was there stays as it was.
+        If data or lock are not as they were reviewed, a process that executes chapters is killed, a
+        chapter states a value that the reference does not accept, or a page has a fault. The book
+        that was there stays as it was.
     """
     with alone(book):
         current = fingerprint.pages(book)
-        mark = book.html / WHOLE
-        if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
+        if not _is_whole(book, current):
+            checksums.hold(book)
             with _progress(console) as progress:
                 task = progress.add_task("chapters", total=None)
                 stated = _stated_values(book, progress, task, workers, executor)
@@ -84,10 +85,8 @@ def build(
         return book.html / "index.html"
 
 
-def renew_reference(
-    book: Book, console: Console, show: Callable[[reference.Difference], None]
-) -> int:
-    """Execute what changed, show what differs, write it into the reference, return how much it is.
+def renew_reference(book: Book, console: Console, show: Callable[[str], None]) -> tuple[int, int]:
+    """Execute what changed, show what differs, accept it, return how many values and files it is.
 
     Parameters
     ----------
@@ -114,9 +113,13 @@ def renew_reference(
     with alone(book):
         with _progress(console) as progress:
             stated = _stated_values(book, progress, progress.add_task("chapters", total=None))
-        for difference in reference.compare(book, stated):
-            show(difference)
-        return len(reference.renew(book, stated))
+        differences = reference.compare(book, stated)
+        files = [line for line in checksums.unreviewed(book) if "data/reference/" not in line]
+        for line in [*map(str, differences), *files]:
+            show(line)
+        reference.renew(book, stated)
+        checksums.accept(book)
+        return len(differences), len(files)
 
 
 def renew_picture(book: Book) -> Path:
@@ -181,11 +184,22 @@ def _hold_to_reference(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -
         raise BookError(message)
 
 
+def _is_whole(book: Book, current: str) -> bool:
+    """Whether these pages were built from what is there now, and no byte of them changed since."""
+    mark = book.html / WHOLE
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == current):
+        return False
+    pages = (path for path in book.html.rglob("*") if path != mark)
+    return not checksums.altered(book.html / checksums.SUMS, checksums.taken(book.html, pages))
+
+
 def _build_pages(book: Book, current: str) -> None:
     with built_aside(book, "html") as built:
         if fingerprint.pages(book) != current:
             message = "the book's files changed while it was built, so it was left as it was"
             raise BookError(message)
+        sums = checksums.taken(built, built.rglob("*"))
+        (built / checksums.SUMS).write_text(checksums.listed(sums), encoding="utf-8")
         (built / WHOLE).write_text(current, encoding="utf-8")
         _replace(book.html, built)
 
