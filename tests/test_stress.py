@@ -73,8 +73,9 @@ def test_the_record_says_the_same() -> None:
             assert row[name.replace(" ", "_")] <= 4 * allowed
 
 
-#: In last bits of what is free of the server; most functions need three.
-LAST_BITS = {"waiting_time_tail": 300, "system_time_tail": 300}
+#: In last bits of what is free of the server; most functions need three. A root is found by SciPy,
+#: of whose versions some need seven.
+LAST_BITS = {"waiting_time_tail": 300, "system_time_tail": 300, "system_time_quantile": 10}
 
 
 @pytest.mark.slow

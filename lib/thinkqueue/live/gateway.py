@@ -127,16 +127,20 @@ def serve(
     line: SimpleQueue[tuple[int, float] | None] = SimpleQueue()
     served: list[LoggedQuery] = []
     faults: list[Exception] = []
-    stop, closed = threading.Event(), threading.Event()
+    stop, closed, door = threading.Event(), threading.Event(), threading.Lock()
     start = time.perf_counter() + 0.1
 
     def stand(place: int, client: Client) -> None:
-        while (ticket := line.get()) is not None and not stop.is_set():
+        while True:
+            with door:  # who leaves the line first also starts first
+                ticket = line.get()
+                started = time.perf_counter()
+                # the last in line are no queries, but what sends each place home
+                waiting = max(0, line.qsize() - (len(places) if closed.is_set() else 0))
+            if ticket is None or stop.is_set():
+                return
             number, arrived = ticket
             query = queries[number]
-            # the last in line are no queries, but what sends each place home
-            waiting = max(0, line.qsize() - (len(places) if closed.is_set() else 0))
-            started = time.perf_counter()
             budget = decide(query.type, waiting)
             try:
                 thought, answer = think_and_answer(client, query.question, budget)
