@@ -4,8 +4,10 @@
 # archive packs it all into one file   citation renews .zenodo.json from CITATION.cff
 # check-builds        builds the book twice under different settings and compares everything
 # check-interruption  kills builds and simulations at random moments, and fills disks
+# check-hosts         does what the workflow and Binder do, each in a fresh clone
 # check-versions      tests the library with the oldest and the newest versions that it allows
 # live   lets queries come to a real engine on this machine, for an hour
+# audit  asks the package index whether a locked version has a known weakness
 # mutants changes the library's core in small ways and sees which tests notice (an hour)
 # Every target may be called again at any time and is quick when there is nothing to do.
 
@@ -17,6 +19,8 @@ TOOLS := .tools
 CFF_READY := $(TOOLS)/citation/.ready
 UV := $(TOOLS)/uv/bin/uv
 UV_VERSION := 0.13.9
+AUDIT := $(TOOLS)/audit/bin/pip-audit
+AUDIT_VERSION := 2.10.1
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url
 
@@ -26,7 +30,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 
 .DEFAULT_GOAL := book
 .PHONY: setup book pdf archive citation picture reference test bench live lock clean
-.PHONY: check-builds check-interruption check-versions mutants
+.PHONY: check-builds check-hosts check-interruption check-versions mutants audit
 
 setup: $(READY)
 
@@ -76,11 +80,23 @@ test: $(READY) $(CFF_READY)
 check-builds: $(READY)
 	$(BIN)/python tests/repeated.py
 
+check-hosts: $(READY)
+	$(BIN)/python tests/hosts.py
+
 check-interruption: $(READY)
 	$(BIN)/python tests/interruption.py
 
 check-versions: $(READY) $(UV)
 	$(BIN)/python tests/versions.py $(UV)
+
+# strict, because what cannot be looked up is not known to be safe
+audit: $(AUDIT)
+	$(AUDIT) --strict --disable-pip --require-hashes --progress-spinner off \
+		--requirement requirements.lock --requirement tests/citation.lock
+
+$(AUDIT):
+	$(PYTHON) -m venv $(TOOLS)/audit
+	$(TOOLS)/audit/bin/python -m pip install --quiet pip-audit==$(AUDIT_VERSION)
 
 mutants: $(READY)
 	cd tests && ../$(BIN)/python -m mutation
