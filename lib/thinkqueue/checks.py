@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import reprlib
 from numbers import Real
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 
 LARGEST, SMALLEST = 1e30, 1e-30
 """No quantity of the model lies beyond these: squares and cubes of what is left stay finite."""
@@ -42,7 +42,7 @@ def floats(parameter: str, values: ArrayLike) -> Array:
     except (TypeError, ValueError, OverflowError):
         pass
     raise WorkloadError(
-        f"{parameter} is {reprlib.repr(values)}; it must be a number or an array of numbers.",
+        f"{parameter} is {shown(values)}; it must be a number or an array of numbers.",
         parameter=parameter,
         value=values,
     )
@@ -68,7 +68,7 @@ def one_number(parameter: str, value: float, *, least: float) -> float:
     number = floats(parameter, value)
     if number.ndim or not number >= least:
         raise WorkloadError(
-            f"{parameter} is {reprlib.repr(value)}; it must be one number of at least {least:g}.",
+            f"{parameter} is {shown(value)}; it must be one number of at least {least:g}.",
             parameter=parameter,
             value=value,
         )
@@ -101,7 +101,7 @@ def check_count(name: str, value: int, *, least: int = 1, most: int | None = Non
     if whole < least or (most is not None and whole > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most:,}"
         raise WorkloadError(
-            f"{name} must be a whole number {bounds}; it is {reprlib.repr(value)}.",
+            f"{name} must be a whole number {bounds}; it is {shown(value)}.",
             parameter=name,
             value=value,
         )

@@ -1,8 +1,12 @@
-"""Names as they may be shown: letter for letter, on one line, and never two that look the same."""
+"""Names and values as they may be shown: on one line, no longer than it bears, each by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_LONGEST, _MOST = 40, 6
 
 
 def printable(text: str) -> str:
@@ -56,3 +60,30 @@ def shortened(names: Sequence[str], width: int) -> tuple[str, ...]:
         else name
         for place, (text, name) in enumerate(zip(texts, short, strict=True), 1)
     )
+
+
+def shown(value: Any) -> str:
+    """Return the representation of any value, cut to some forty characters.
+
+    Parameters
+    ----------
+    value : Any
+        What a table or a caller gave.
+    """
+    try:
+        return brief(reprlib.repr(value), _LONGEST)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return f"{type(value).__name__} of too many digits"
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names with commas between them, and how many more there are.
+
+    Parameters
+    ----------
+    names : iterable
+        What to list.
+    """
+    every = [brief(printable(str(name)), _LONGEST) for name in names]
+    more = [f"and {len(every) - _MOST:,} more"] if len(every) > _MOST else []
+    return ", ".join([*every[:_MOST], *more])

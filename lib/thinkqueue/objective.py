@@ -9,7 +9,6 @@ never formed: see :class:`NegativeHessian`.
 
 from __future__ import annotations
 
-import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array, Scalar, first, total
 from thinkqueue.delay.time import curved, delay_of, flat, stable_state
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload import Parameters, Reply, Saturating, Workload, tokens_array
 
 
@@ -183,7 +183,7 @@ def saturating(problem: Parameters) -> Saturating:
     if not isinstance(problem.curves, Saturating):
         raise WorkloadError(
             f"This holds for saturating curves only; some of these are of another kind: "
-            f"{reprlib.repr(problem.curves)}.",
+            f"{shown(problem.curves)}.",
             parameter="accuracy",
             value=problem.curves,
         )

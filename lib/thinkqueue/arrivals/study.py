@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-
-import numpy as np
 
 from thinkqueue.arrays import Array
 from thinkqueue.arrivals.markov import MarkovModulated, fit_markov_modulated
@@ -26,7 +25,9 @@ from thinkqueue.arrivals.queue import (
 from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.delay import mean_waiting_time, utilization
+from thinkqueue.errors import ThinkQueueError
 from thinkqueue.files import write_atomically
+from thinkqueue.names import brief, printable
 from thinkqueue.solution import Solution
 from thinkqueue.solve import solve
 from thinkqueue.workload import Workload
@@ -240,43 +241,62 @@ def read_records(folder: str | os.PathLike[str]) -> dict[str, Recorded]:
     ----------
     folder : path
         Where the four files are.
+
+    Raises
+    ------
+    ThinkQueueError
+        If they are not as :func:`write_records` writes them, or not of the same traces.
+    OSError
+        If one of them cannot be read.
     """
-    statistics, dispersion, models, outcomes = (
-        _rows(Path(folder) / file) for file in (STATISTICS, DISPERSION, MODELS, OUTCOMES)
+    tables = [_rows(Path(folder) / file) for file in (STATISTICS, DISPERSION, MODELS, OUTCOMES)]
+    try:
+        return {row["name"]: _recorded(row, *tables[1:]) for row in tables[0]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ThinkQueueError(
+            f"{folder}: these are not the records of traces that write_records writes "
+            f"({type(error).__name__}: {brief(printable(str(error)), 80)})."
+        ) from error
+
+
+def _recorded(
+    row: dict[str, str],
+    dispersion: list[dict[str, str]],
+    models: list[dict[str, str]],
+    outcomes: list[dict[str, str]],
+) -> Recorded:
+    name = row["name"]
+    curve = [
+        (_finite(r["window"]), _finite(r["dispersion"])) for r in dispersion if r["name"] == name
+    ]
+    sources = [
+        [_finite(r[k]) for k in ("high", "low", "up", "down")] for r in models if r["name"] == name
+    ]
+    windows, dispersions = zip(*curve, strict=True)
+    high, low, up, down = zip(*sources, strict=True)
+    numbers = {key: _finite(row[key]) for key in _PLAIN if key not in ("name", "count")}
+    return Recorded(
+        ArrivalStatistics(
+            name=name, count=int(row["count"]), windows=windows, dispersion=dispersions, **numbers
+        ),
+        MarkovModulated(high, low, up, down),
+        [_outcome(r) for r in outcomes if r["trace"] == name],
     )
-    found = {}
-    for row in statistics:
-        name = row["name"]
-        curve = np.array(
-            [(r["window"], r["dispersion"]) for r in dispersion if r["name"] == name], float
-        )
-        sources = np.array(
-            [[r[k] for k in ("high", "low", "up", "down")] for r in models if r["name"] == name],
-            float,
-        )
-        high, low, up, down = (tuple(column.tolist()) for column in sources.T)
-        found[name] = Recorded(
-            ArrivalStatistics(
-                name=name,
-                count=int(row["count"]),
-                duration=float(row["duration"]),
-                rate=float(row["rate"]),
-                cv=float(row["cv"]),
-                correlation=float(row["correlation"]),
-                windows=tuple(curve[:, 0].tolist()),
-                dispersion=tuple(curve[:, 1].tolist()),
-            ),
-            MarkovModulated(high, low, up, down),
-            [_outcome(r) for r in outcomes if r["trace"] == name],
-        )
-    return found
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         return list(csv.DictReader(file))
 
 
 def _outcome(row: dict[str, str]) -> Outcome:
-    numbers = {k: float(v) for k, v in row.items() if k not in ("trace", "budgets")}
+    numbers = {k: _finite(v) for k, v in row.items() if k not in ("trace", "budgets")}
     return Outcome(trace=row["trace"], budgets=row["budgets"], **numbers)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        message = f"{text} is no finite number"
+        raise ValueError(message)
+    return number

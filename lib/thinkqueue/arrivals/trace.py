@@ -6,7 +6,6 @@ import csv
 import datetime
 import os
 import re
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.checks import LARGEST, SMALLEST, one_number
+from thinkqueue.checks import LARGEST, SMALLEST, floats, one_number
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import fault_of_size
+from thinkqueue.names import listed, shown
 
 TIME_COLUMNS = ("TIMESTAMP", "timestamp", "time", "arrival_time")
 
@@ -50,15 +50,23 @@ class Trace:
         Raises
         ------
         WorkloadError
-            If there are too few times or one of them is not a finite number.
+            If there are too few times, one of them is not a number or beyond 10³⁰ s, or all come
+            within so little time that their rate is beyond 10³⁰/s.
         """
-        values = np.sort(np.asarray(times, dtype=np.float64).ravel())
-        if values.size < 3 or not np.isfinite(values).all() or values[0] == values[-1]:
+        values = np.sort(floats("times", times).ravel())
+        if values.size < 3 or not (abs(values) <= LARGEST).all() or values[0] == values[-1]:
             raise WorkloadError(
                 "An arrival trace needs at least three finite times that are not all equal; "
-                f"{name} has {values.size}.",
+                f"{shown(name)} has {values.size}.",
                 parameter="times",
                 value=values.size,
+            )
+        if values[-1] - values[0] < values.size * SMALLEST:
+            raise WorkloadError(
+                f"All times of {shown(name)} lie within {values[-1] - values[0]:g} s; is their "
+                "unit the second?",
+                parameter="times",
+                value=float(values[-1] - values[0]),
             )
         values -= values[0]
         values.setflags(write=False)
@@ -115,7 +123,7 @@ class Trace:
             found = next((name for name in wanted if name in known), None)
             if found is None:
                 raise WorkloadError(
-                    f"{path}: no column {' or '.join(wanted)}; the header has {', '.join(known)}.",
+                    f"{path}: no column {' or '.join(wanted)}; the header has {listed(known)}.",
                     parameter="column",
                     value=column,
                 )
@@ -210,7 +218,7 @@ def _moment(text: str | None, where: str) -> tuple[str, int, float]:
         return _NUMBER, int(exact // unit), float(exact % unit / unit)
     except (ValueError, OverflowError):
         raise WorkloadError(
-            f"{where}: {reprlib.repr(value)} is neither a finite number of seconds nor a date and "
+            f"{where}: {shown(value)} is neither a finite number of seconds nor a date and "
             "time like 2023-11-16 18:17:03.98+01:00.",
             parameter="time",
             value=value,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from thinkqueue.book.layout import Book
+from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.values import Stated, stated_values
 from thinkqueue.files import write_atomically
+from thinkqueue.names import brief, printable
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,22 @@ def load(book: Book, page: str) -> dict[str, Stated]:
         The book.
     page
         The chapter.
+
+    Raises
+    ------
+    BookError
+        If its file is not as :func:`renew` writes it.
     """
     path = _file(book, page)
     if not path.is_file():
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Stated(**entry) for name, entry in content.items()}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Stated(**entry) for name, entry in content.items()}
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        reason = brief(printable(str(error)), 80)
+        message = f"{path} is not as `make reference` writes it ({reason}); restore the file."
+        raise BookError(message) from error
 
 
 def renew(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Difference]:

@@ -21,10 +21,10 @@ from thinkqueue.calibration.uncertainty import Draws
 from thinkqueue.calibration.usage import Usage
 from thinkqueue.calibration.variation import Variation, measure_variation
 from thinkqueue.calibration.verdicts import AccuracyFit, Verdict, judge, with_pooled_rate
-from thinkqueue.calibration.words import listed, shown
 from thinkqueue.checks import check_count, floats
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.executors import gather
+from thinkqueue.names import listed, shown
 from thinkqueue.workload import Workload
 
 if TYPE_CHECKING:

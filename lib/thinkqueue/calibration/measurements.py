@@ -36,8 +36,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.calibration.fit import Series
 from thinkqueue.calibration.tables import COLUMNS, Table, table_in, table_of
 from thinkqueue.calibration.usage import Usage
-from thinkqueue.calibration.words import listed, shown
-from thinkqueue.names import brief
+from thinkqueue.names import brief, listed, shown
 
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _MISSING = {"", "na", "<na>", "n/a", "nan", "nat", "none", "null"}

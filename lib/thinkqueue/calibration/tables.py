@@ -9,10 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from thinkqueue.calibration.words import listed, shown
 from thinkqueue.errors import ThinkQueueError
 from thinkqueue.files import fault_of_size
-from thinkqueue.names import brief
+from thinkqueue.names import brief, listed, shown
 
 COLUMNS = ("task", "budget", "tokens", "correct", "total", "accuracy", "latency", "sent")
 IN_MEMORY = "the data"

@@ -23,7 +23,7 @@ from scipy.special import chdtrc, stdtrit
 
 from thinkqueue.arrays import Array, Index
 from thinkqueue.calibration.intervals import Interval
-from thinkqueue.calibration.words import listed
+from thinkqueue.names import listed
 
 _FEWEST = 20
 """Degrees of freedom from which a variation is told."""

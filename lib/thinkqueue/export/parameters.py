@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.calibration.words import listed, shown
 from thinkqueue.checks import check_count, floats
 from thinkqueue.delay import utilization
 from thinkqueue.errors import ThinkQueueError, WorkloadError
@@ -26,6 +25,7 @@ from thinkqueue.export.qwen import QWEN
 from thinkqueue.export.sglang import SGLANG
 from thinkqueue.export.system import Body, Budget, Enforcement, System
 from thinkqueue.export.vllm import VLLM
+from thinkqueue.names import listed, shown
 from thinkqueue.objective import objective
 from thinkqueue.solve import solve
 from thinkqueue.whole_tokens import round_tokens, solve_integer

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thinkqueue.calibration.tables import MeasurementError, refuse_size
-from thinkqueue.calibration.words import shown
-from thinkqueue.names import brief
+from thinkqueue.names import brief, shown
 
 _MISSING = {"", "null", "none", "nan", "na", "n/a"}
 
@@ -208,7 +207,7 @@ def open_document(path: Path) -> Document:
         return Document(path, "table", list(_rows(path, text)))
     try:
         return Document(path, "json", json.loads(text))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return Document(path, "lines", list(_lines(path, text)))
 
 
@@ -218,7 +217,7 @@ def _lines(path: Path, text: str) -> Iterator[Any]:
             continue
         try:
             yield json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # or an integer of too many digits
             raise MeasurementError(
                 f"this is neither JSON nor JSON line by line: {brief(str(error), 80)}.",
                 source=str(path),

@@ -18,7 +18,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.calibration.measurements import Measurements, read_measurements
 from thinkqueue.calibration.tables import COLUMNS
 from thinkqueue.calibration.token_time import TokenTimeFit, fit_token_time
-from thinkqueue.calibration.words import listed
+from thinkqueue.names import listed
 from thinkqueue.readers.arrival_rate import ArrivalRate, arrival_rate
 from thinkqueue.readers.log import Log, Mask, join_logs
 from thinkqueue.readers.missing import Missing, MissingError

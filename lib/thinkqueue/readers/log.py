@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thinkqueue.arrays import Array
-from thinkqueue.calibration.words import listed
+from thinkqueue.names import listed
 from thinkqueue.readers.document import Document
 
 NAN = math.nan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thinkqueue.calibration.words import listed
 from thinkqueue.errors import ThinkQueueError
+from thinkqueue.names import listed
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from thinkqueue.calibration.measurements import read_measurements
 from thinkqueue.calibration.tables import MeasurementError
-from thinkqueue.calibration.words import listed, shown
-from thinkqueue.names import brief
+from thinkqueue.errors import ThinkQueueError
+from thinkqueue.names import brief, listed, shown
 from thinkqueue.readers.aiperf import AIPERF
 from thinkqueue.readers.blis import BLIS
 from thinkqueue.readers.document import Document, open_document
@@ -176,12 +176,18 @@ def _is_of(document: Document, form: Format) -> bool:
         return form.recognises(document)
 
 
+#: What a reader runs into where a value is not what it takes it for.
+_OTHER = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+
+
 @contextmanager
 def _shape(document: Document, form: Format) -> Iterator[None]:
     """Say in words where a file does not have the shape that its format gives it."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except ThinkQueueError:
+        raise
+    except _OTHER as error:
         raise document.error(
             f"this looks like a log of {form.name}, but something is not where that tool puts it "
             f"({type(error).__name__}: {brief(str(error), 60)}). Was it cut, or is the version "

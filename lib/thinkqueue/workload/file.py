@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import listed, shown
 from thinkqueue.workload.accuracy import (
     Curve,
     Hill,
@@ -102,7 +103,8 @@ def server_of(document: Mapping[str, Any], names: Sequence[str]) -> object:
         unknown = [name for name in order if name not in names]
         if unknown:
             raise WorkloadError(
-                f"The server's order names {unknown[0]!r}; the task types are {', '.join(names)}.",
+                f"The server's order names {shown(unknown[0])}; the task types are "
+                f"{listed(names)}.",
                 parameter="order",
                 value=unknown[0],
             )
@@ -171,7 +173,9 @@ def task_table(task: TaskType) -> dict[str, Any]:
 
 
 def _task(table: Mapping[str, Any], index: int) -> TaskType:
-    called = f"task type {table['name']!r}" if "name" in table else f"[[task]] number {index + 1}"
+    called = (
+        f"task type {shown(table['name'])}" if "name" in table else f"[[task]] number {index + 1}"
+    )
     curve = ("accuracy",) if "accuracy" in table else CURVE
     generated = GENERATED[0] in table
     times, more = (GENERATED[:1], GENERATED[1:]) if generated else (SERVICE, ("variation",))
@@ -197,8 +201,8 @@ def _token_time(table: Any) -> TokenTime | TokenTimeTable:
     called = "The server's token_time"
     if not isinstance(table, dict):
         raise WorkloadError(
-            f"{called} is {table!r}; it must be a table with base and per_query, or with queries "
-            "and seconds.",
+            f"{called} is {shown(table)}; it must be a table with base and per_query, or with "
+            "queries and seconds.",
             parameter="token_time",
             value=table,
         )
@@ -230,7 +234,7 @@ def _curve(table: Mapping[str, Any], called: str) -> Curve:
         ):
             what = "a list of numbers" if kind == "interpolated" else "a number"
             raise WorkloadError(
-                f"{name} in the accuracy of {called} is {value!r}; it must be {what}.",
+                f"{name} in the accuracy of {called} is {shown(value)}; it must be {what}.",
                 parameter=name,
                 value=value,
             )
@@ -245,14 +249,14 @@ def _curve(table: Mapping[str, Any], called: str) -> Curve:
 
 def _kind(table: Any, known: Mapping[str, Any], called: str) -> str:
     kind = table.get("kind") if isinstance(table, dict) else None
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise WorkloadError(
-            f"{called} is {table!r}; it must be a table whose kind is one of "
+            f"{called} is {shown(table)}; it must be a table whose kind is one of "
             f"{', '.join(repr(name) for name in known)}.",
             parameter="kind",
             value=kind,
         )
-    return str(kind)
+    return kind
 
 
 def _check_keys(
@@ -269,7 +273,7 @@ def _check_keys(
     known = sorted({*required, *optional})
     for key in sorted(table.keys() - set(known)):
         raise WorkloadError(
-            f"{called} has the unknown key {key!r}; known are {', '.join(known)}.",
+            f"{called} has the unknown key {shown(key)}; known are {', '.join(known)}.",
             parameter=key,
             value=table[key],
             task=task,

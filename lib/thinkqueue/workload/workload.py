@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations
@@ -18,7 +17,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import fault_of_size, write_atomically
-from thinkqueue.names import printable
+from thinkqueue.names import printable, shown
 from thinkqueue.workload.accuracy import Curve, Mixed, Saturating, together
 from thinkqueue.workload.file import server_of, server_table, task_table, task_types
 from thinkqueue.workload.parameters import (
@@ -671,7 +670,7 @@ def _sequence(parameter: str, values: Iterable[T]) -> tuple[T, ...]:
     except TypeError:
         pass
     raise WorkloadError(
-        f"{parameter} is {reprlib.repr(values)}; it must be a list.",
+        f"{parameter} is {shown(values)}; it must be a list.",
         parameter=parameter,
         value=values,
     )
