@@ -8,6 +8,7 @@
 # check-versions      tests the library with the oldest and the newest versions that it allows
 # live   lets queries come to a real engine on this machine, for an hour
 # audit  asks the package index whether a locked version has a known weakness
+# fuzz   tries every door of the library with bad input, a hundred thousand times (an hour)
 # mutants changes the library's core in small ways and sees which tests notice (an hour)
 # Every target may be called again at any time and is quick when there is nothing to do.
 
@@ -30,7 +31,7 @@ MEASURED := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
 
 .DEFAULT_GOAL := book
 .PHONY: setup book pdf archive citation picture reference test bench live lock clean
-.PHONY: check-builds check-hosts check-interruption check-versions mutants audit
+.PHONY: check-builds check-hosts check-interruption check-versions mutants fuzz audit
 
 setup: $(READY)
 
@@ -100,6 +101,9 @@ $(AUDIT):
 
 mutants: $(READY)
 	cd tests && ../$(BIN)/python -m mutation
+
+fuzz: $(READY)
+	cd tests && ../$(BIN)/python -m fuzzing
 
 bench: $(READY)
 	for benchmark in tests/benchmarks/bench_*.py; do $(MEASURED) $(BIN)/python $$benchmark || exit 1; done

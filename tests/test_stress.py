@@ -73,8 +73,8 @@ def test_the_record_says_the_same() -> None:
             assert row[name.replace(" ", "_")] <= 4 * allowed
 
 
-#: In last bits of what is free of the server; most functions need three. A root is found by SciPy,
-#: of whose versions some need seven.
+#: In last bits of what is free of the server; most functions need three. A quantile is a root
+#: that Brent's method finds: with another Python it ends seven off.
 LAST_BITS = {"waiting_time_tail": 300, "system_time_tail": 300, "system_time_quantile": 10}
 
 

@@ -15,12 +15,20 @@
   // ------------------------------------------------------------------------------------------
 
   const LARGEST = 1e30, SMALLEST = 1e-30;
-  const MOST_TYPES = 200, MOST_TEXT = 100000, MOST_NAME = 200;
+  const MOST_TYPES = 200, MOST_TEXT = 100000, MOST_NAME = 200, MOST_SAID = 400;
   const TINY = 1e-150;        // the logarithm of worth over price where they are equal
   const RESOLUTION = 1e-13;   // of J, what comparing two objectives is trusted to resolve
 
+  /** A text as a sentence may show it: what is no letter as its code, and not too much of it. */
+  function shown(text) {
+    const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0"));
+    return plain.length > MOST_SAID ? plain.slice(0, MOST_SAID / 2) + "…" + plain.slice(-MOST_SAID / 2) : plain;
+  }
+
   /** Something that is wrong with a workload, in a sentence for its owner. */
-  class WorkloadError extends Error {}
+  class WorkloadError extends Error {
+    constructor(sentence) { super(shown(sentence)); }
+  }
 
   /** More work than time, with the load and the largest arrival rate that would do. */
   class UnstableError extends Error {

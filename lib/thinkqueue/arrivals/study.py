@@ -249,10 +249,10 @@ def read_records(folder: str | os.PathLike[str]) -> dict[str, Recorded]:
     OSError
         If one of them cannot be read.
     """
-    tables = [_rows(Path(folder) / file) for file in (STATISTICS, DISPERSION, MODELS, OUTCOMES)]
     try:
+        tables = [_rows(Path(folder) / file) for file in (STATISTICS, DISPERSION, MODELS, OUTCOMES)]
         return {row["name"]: _recorded(row, *tables[1:]) for row in tables[0]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise ThinkQueueError(
             f"{folder}: these are not the records of traces that write_records writes "
             f"({type(error).__name__}: {brief(printable(str(error)), 80)})."

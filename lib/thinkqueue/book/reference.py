@@ -10,6 +10,7 @@ from typing import Any
 
 from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.values import Stated, stated_values
+from thinkqueue.checks import one_number
 from thinkqueue.files import write_atomically
 from thinkqueue.names import brief, printable
 
@@ -115,7 +116,11 @@ def load(book: Book, page: str) -> dict[str, Stated]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Stated(**entry) for name, entry in content.items()}
+        stated = {name: Stated(**entry) for name, entry in content.items()}
+        for value in stated.values():
+            one_number("rtol", value.rtol, least=0)
+            one_number("atol", value.atol, least=0)
+        return stated
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         reason = brief(printable(str(error)), 80)
         message = f"{path} is not as `make reference` writes it ({reason}); restore the file."

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array
-from thinkqueue.checks import LARGEST, floats, one_number
+from thinkqueue.checks import LARGEST, SMALLEST, floats, one_number
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 
 BEND_TOLERANCE = 1e-12
 """By what part of φ(1) an increment of φ may exceed the one before: rounding, and no bend."""
@@ -127,10 +128,7 @@ class TokenTimeTable:
     allow: bool = False
 
     def __post_init__(self) -> None:
-        n, tau = (
-            floats(name, np.asarray(getattr(self, name), dtype=np.float64))
-            for name in ("queries", "seconds")
-        )
+        n, tau = (floats(name, getattr(self, name)) for name in ("queries", "seconds"))
         if n.ndim != 1 or n.shape != tau.shape or n.size < 2:
             raise WorkloadError(
                 f"queries has shape {n.shape} and seconds {tau.shape}; they must be two lists of "
@@ -140,16 +138,18 @@ class TokenTimeTable:
             )
         if not ((n >= 1).all() and (np.diff(n) > 0).all() and n[-1] <= 1e6):
             raise WorkloadError(
-                f"queries is {n.tolist()}; it must increase from at least 1 to at most 1e6.",
+                f"queries is {shown(n.tolist())}; it must increase from at least 1 to at most 1e6.",
                 parameter="queries",
                 value=n.tolist(),
             )
         for name, values in (("queries", n), ("seconds", tau)):
             object.__setattr__(self, name, tuple(values.tolist()))
-        whole = self.seconds_at(self._whole)
-        if not ((tau > 0).all() and (whole > 0).all() and (whole <= LARGEST).all()):
+        possible = bool(((tau >= SMALLEST) & (tau <= LARGEST)).all())
+        whole = self.seconds_at(self._whole) if possible else tau
+        if not (possible and (whole >= SMALLEST).all() and (whole <= LARGEST).all()):
             raise WorkloadError(
-                f"seconds is {tau.tolist()}; every step, from one query on, must take some time.",
+                f"seconds is {shown(tau.tolist())}; every step, from one query on, must take "
+                f"some time, from {SMALLEST:g} to {LARGEST:g} s.",
                 parameter="seconds",
                 value=tau.tolist(),
             )

@@ -1,0 +1,84 @@
+"""Each door some hundred times; ``make fuzz`` tries a hundred thousand."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thinkqueue.errors import ThinkQueueError
+
+from .damage import spoilt
+from .explorer import findings, tried
+from .rule import Ended, Finding, held
+from .seeds import seeds
+from .targets import DOORS
+
+#: How often each door is tried, by what a case takes.
+EXAMPLES = {"command": 60, "parquet": 150}
+CASES = 2000
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_is_well_formed_is_taken(door: str) -> None:
+    ends = [DOORS[door](b"\xff" + text if door == "parquet" else text) for text in seeds(door)]
+    assert ends.count(Ended.RESULT) >= len(ends) - 1, ends
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", DOORS)
+def test_no_bad_input_ends_in_anything_but_a_sentence(door: str) -> None:
+    ends = set()
+
+    @settings(
+        max_examples=EXAMPLES.get(door, 400), derandomize=True, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(st.sampled_from(seeds(door)), st.randoms(use_true_random=False))
+    def each(text: bytes, choose: random.Random) -> None:
+        ends.add(DOORS[door](spoilt(text, choose)))
+
+    each()
+    assert Ended.REFUSAL in ends
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["paste", "fragment"])
+def test_no_bad_text_breaks_the_explorer(door: str) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("done in Node")
+    choose = random.Random(8)
+    cases = [(door, text) for text in seeds(door)]
+    cases += [(door, spoilt(choose.choice(seeds(door)), choose)) for _ in range(CASES)]
+    ends = tried(node, cases)
+    assert list(findings(cases, ends)) == []
+    assert ends[: len(seeds(door))].count("result") >= len(seeds(door)) - 1
+    assert {"result", "refusal"} == set(ends)
+
+
+def raising(error: Exception) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: raising(KeyError("x")),
+        lambda: raising(ThinkQueueError("")),
+        lambda: raising(ThinkQueueError("a\x1b[31mb")),
+        lambda: raising(ThinkQueueError("a" * 2000)),
+        lambda: warnings.warn("overflow", RuntimeWarning, stacklevel=1),
+        lambda: [1.0, (2.0, math.nan)],
+    ],
+)
+def test_what_must_not_happen_is_found(case: Callable[[], Any]) -> None:
+    with pytest.raises((Finding, KeyError, RuntimeWarning)):
+        held(case)
