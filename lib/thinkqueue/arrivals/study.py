@@ -251,12 +251,16 @@ def read_records(folder: str | os.PathLike[str]) -> dict[str, Recorded]:
     """
     try:
         tables = [_rows(Path(folder) / file) for file in (STATISTICS, DISPERSION, MODELS, OUTCOMES)]
-        return {row["name"]: _recorded(row, *tables[1:]) for row in tables[0]}
+        found = {row["name"]: _recorded(row, *tables[1:]) for row in tables[0]}
+        if not found:
+            message = f"{STATISTICS} has no rows"
+            raise ValueError(message)
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise ThinkQueueError(
             f"{folder}: these are not the records of traces that write_records writes "
             f"({type(error).__name__}: {brief(printable(str(error)), 80)})."
         ) from error
+    return found
 
 
 def _recorded(
