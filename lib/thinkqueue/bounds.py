@@ -20,6 +20,7 @@ from thinkqueue.delay.delay import State
 from thinkqueue.delay.fifo import queue, stable_queue
 from thinkqueue.delay.time import certain_service_time, delay_of, flat, stable_state
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.objective import Answers, objective, saturating
 from thinkqueue.workload import Parameters, Workload, tokens_array
 
@@ -198,7 +199,7 @@ def contraction_modulus(workload: Workload, lower: ArrayLike, upper: ArrayLike) 
     if not (low <= high).all():
         k = int(np.argmax(low > high))
         raise WorkloadError(
-            f"lower is {low[k]:g} tokens for task type {workload.name(k)!r}, which is above "
+            f"lower is {low[k]:g} tokens for task type {shown(workload.name(k))}, which is above "
             f"upper, {high[k]:g}; swap them.",
             parameter="lower",
             value=float(low[k]),

@@ -71,7 +71,8 @@ def shown(value: Any) -> str:
         What a table or a caller gave.
     """
     try:
-        return brief(reprlib.repr(value), _LONGEST)
+        text = repr(value) if isinstance(value, str) else reprlib.repr(value)
+        return brief(text, _LONGEST)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         return f"{type(value).__name__} of too many digits"
 

@@ -17,6 +17,7 @@ from thinkqueue.bounds import upper_bound
 from thinkqueue.checks import LARGEST, SMALLEST, floats
 from thinkqueue.delay.time import stable_state
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.objective import Answers, saturating
 from thinkqueue.workload import Curve, Grid, Workload, tokens_array
 
@@ -139,7 +140,7 @@ def _curve(
         task, value = workload.name(int(where[-1])), float(array[where])
         limit = "lie between 0 and 1" if name == "gain" else "be positive and finite"
         raise WorkloadError(
-            f"{name} of task type {task!r} is {value:g}; it must {limit}.",
+            f"{name} of task type {shown(task)} is {value:g}; it must {limit}.",
             parameter=name,
             value=value,
             task=task,

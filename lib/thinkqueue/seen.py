@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array, Index
 from thinkqueue.checks import floats
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload import Batching, Curve, Generated, Moments, Service, Workload
 
 
@@ -264,8 +265,8 @@ def _confusion(workload: Workload, confusion: ArrayLike) -> Array:
     for k, row in enumerate(table):
         if not ((row >= 0).all() and abs(rows[k] - 1) <= 1e-9):
             raise WorkloadError(
-                f"The row of task type {workload.name(k)!r} in confusion is {row}; it must hold "
-                "probabilities that add up to 1.",
+                f"The row of task type {shown(workload.name(k))} in confusion is {row}; it must "
+                "hold probabilities that add up to 1.",
                 parameter="confusion",
                 value=row,
                 task=workload.name(k),

@@ -32,6 +32,7 @@ from thinkqueue.batching.present import batching_delay
 from thinkqueue.checks import SMALLEST, one_number
 from thinkqueue.delay.number_present import law_of
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload import Batching, TokenTime, Workload, tokens_array
 
 MOST_PLACES = 10**6
@@ -193,8 +194,8 @@ def check_memory(workload: Workload, tokens: Array, memory: float) -> float:
     k = int(np.argmax(asked))
     if asked[k] > room:
         raise WorkloadError(
-            f"memory is {room:g} tokens, and a query of task type {workload.names[k]!r} comes to "
-            f"{asked[k]:g}: it would wait for ever. Give it fewer tokens, or more memory.",
+            f"memory is {room:g} tokens, and a query of task type {shown(workload.name(k))} "
+            f"comes to {asked[k]:g}: it would wait for ever. Give it fewer tokens, or more memory.",
             parameter="memory",
             value=memory,
             task=k,

@@ -459,7 +459,7 @@ def _notes_on_rows(measured: Measurements) -> list[str]:
         points = np.unique(measured._points[rows]).size
         if points > MOST_POINTS:
             notes.append(
-                f"Task {task!r} has {points} different token counts; they were "
+                f"Task {shown(task)} has {points} different token counts; they were "
                 f"joined to {MOST_POINTS} classes."
             )
         used = measured.tokens[rows & (measured.total == 1) & np.isnan(measured.budget)]
@@ -467,13 +467,14 @@ def _notes_on_rows(measured: Measurements) -> list[str]:
         many = min(used.size / 2, MOST_POINTS)
         if used.size >= _FEWEST_SINGLES and np.unique(used).size > many:
             notes.append(
-                f"Task {task!r} has single questions with the tokens they used and no budget. Hard "
+                f"Task {shown(task)} has single questions with the tokens they used and no budget. Hard "
                 "questions think longer and fail more often, so this shows no effect of a budget: "
                 "add the column 'budget'."
             )
         if np.isfinite(measured.tokens[rows]).any() and not measured.measured_in_use(task):
             notes.append(
-                f"Task {task!r} has budgets without the tokens used: its curve is one of budgets."
+                f"Task {shown(task)} has budgets without the tokens used: its curve is one of "
+                "budgets."
             )
     crowded = int(measured.crowded.sum())
     if crowded:

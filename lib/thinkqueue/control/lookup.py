@@ -16,7 +16,7 @@ from thinkqueue.checks import check_count, floats
 from thinkqueue.control.table import When
 from thinkqueue.errors import WorkloadError
 from thinkqueue.files import write_atomically
-from thinkqueue.names import printable
+from thinkqueue.names import listed, printable, shown
 from thinkqueue.workload import Workload
 
 
@@ -111,7 +111,7 @@ def type_index(workload: Workload, type: str | int) -> int:
         if type in workload.names:
             return workload.names.index(type)
         raise WorkloadError(
-            f"type is {type!r}; the task types are {', '.join(workload.names)}.",
+            f"type is {shown(type)}; the task types are {listed(workload.names)}.",
             parameter="type",
             value=type,
         )

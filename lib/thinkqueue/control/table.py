@@ -11,6 +11,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.checks import floats
 from thinkqueue.delay import only_fifo
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload import Affine, Workload, tokens_array
 
 When = Literal["start", "any time"]
@@ -99,7 +100,7 @@ def table_array(workload: Workload, thresholds: ArrayLike, when: When) -> Array:
     if when == "any time" and (np.diff(table, axis=0) > 0).any():
         row, k = np.argwhere(np.diff(table, axis=0) > 0)[0]
         raise WorkloadError(
-            f"thresholds of task type {workload.name(k)!r} rise from {table[row, k]:.6g} to "
+            f"thresholds of task type {shown(workload.name(k))} rise from {table[row, k]:.6g} to "
             f"{table[row + 1, k]:.6g} tokens between {row} and {row + 1} waiting; a thought that "
             "was stopped cannot go on, so they must not rise with the number waiting.",
             parameter="thresholds",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array, first, total
 from thinkqueue.delay.delay import CurvedDelay, Delay, State
 from thinkqueue.errors import UnstableError, WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload import (
     Affine,
     Batching,
@@ -212,7 +213,7 @@ def certain_service_time(workload: Workload, tokens: ArrayLike, what: str) -> Ar
         k = int(np.argmax(random.reshape(-1, len(workload)).any(axis=0)))
         raise WorkloadError(
             f"{what} holds for certain service times only, and that of task type "
-            f"{workload.name(k)!r} is random at these tokens; mean times hold for it, and "
+            f"{shown(workload.name(k))} is random at these tokens; mean times hold for it, and "
             "simulate() where its law is known.",
             parameter="service",
             value=workload.service,

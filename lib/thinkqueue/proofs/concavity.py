@@ -37,6 +37,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array
 from thinkqueue.delay.time import only_fifo
 from thinkqueue.errors import UnstableError, WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.proofs.balls import DOUBLE, above, below, import_flint
 from thinkqueue.workload import Workload, tokens_array
 
@@ -356,7 +357,7 @@ def _check(workload: Workload, low: Array, high: Array, max_utilization: float) 
     if not workload.share.all():
         k = int(np.argmin(workload.share))
         raise WorkloadError(
-            f"The share of task type {workload.name(k)!r} is 0: E[T] does not depend on its "
+            f"The share of task type {shown(workload.name(k))} is 0: E[T] does not depend on its "
             "tokens, so nothing is strictly convex in them. Leave the type out.",
             parameter="share",
             value=0.0,

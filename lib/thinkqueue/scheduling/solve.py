@@ -22,6 +22,7 @@ from thinkqueue.arrays import Array, first
 from thinkqueue.checks import check_count, one_number
 from thinkqueue.delay.time import delay_of, stable_state
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.objective import objective
 from thinkqueue.scheduling.envelope import Envelope
 from thinkqueue.scheduling.relaxation import Groups, Relaxation, relaxed
@@ -158,8 +159,8 @@ def _check(workload: Workload) -> None:
     if not (workload.base_time > 0).all():
         k = int(np.argmin(workload.base_time))
         raise WorkloadError(
-            f"base_time of task type {workload.name(k)!r} is 0; the search works with logarithms "
-            "of service times and needs a positive one.",
+            f"base_time of task type {shown(workload.name(k))} is 0; the search works with "
+            "logarithms of service times and needs a positive one.",
             parameter="base_time",
             value=0.0,
             task=workload.name(k),

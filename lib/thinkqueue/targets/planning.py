@@ -14,6 +14,7 @@ from thinkqueue.checks import LARGEST, check_count, one_number
 from thinkqueue.delay import stable_state, utilization
 from thinkqueue.errors import ThinkQueueError, UnstableError
 from thinkqueue.grid import solve_grid
+from thinkqueue.names import listed, shown
 from thinkqueue.solve import solve
 from thinkqueue.targets.solve import solve_target
 from thinkqueue.targets.target import InfeasibleTargetError, Target
@@ -176,21 +177,24 @@ def least_accuracy_weight(workload: Workload, task: str | int) -> float:
     Prices rise with the weight too, so nothing promises that the type keeps them ever after.
     """
     if isinstance(task, str) and task not in workload.names:
-        raise ThinkQueueError(f"No task type is called {task!r}; there are {workload.names}.")
+        raise ThinkQueueError(
+            f"No task type is called {shown(task)}; there are {listed(workload.names)}."
+        )
     k = workload.names.index(task) if isinstance(task, str) else task
     check_count("task", k, least=0)
     if k >= len(workload):
         raise ThinkQueueError(f"There is no task type {k}; the last is {len(workload) - 1}.")
     value = float(workload.weight[k] * workload.gain[k] * workload.rate[k])
     if value == 0 or workload.max_tokens[k] == 0:
-        raise ThinkQueueError(f"Tokens cannot help task type {workload.names[k]!r} at all.")
+        raise ThinkQueueError(f"Tokens cannot help task type {shown(workload.name(k))} at all.")
     calm = workload.replace(arrival_rate=_calm(workload))
     floor = float(stable_state(calm, np.zeros(len(workload))).price[k]) / value
     weights = floor * np.geomspace(1.0, 1e8, WEIGHTS)
     spent = solve_grid(workload, accuracy_weight=weights, throw=False).tokens[:, k] > 0
     if not spent.any():
         raise ThinkQueueError(
-            f"Task type {workload.names[k]!r} gets no tokens at any weight up to {weights[-1]:g} s."
+            f"Task type {shown(workload.name(k))} gets no tokens at any weight up to "
+            f"{weights[-1]:g} s."
         )
     first = int(np.argmax(spent))
     low, high = float(weights[max(first - 1, 0)]), float(weights[first])

@@ -14,6 +14,7 @@ from thinkqueue.arrays import Array, Index, first
 from thinkqueue.delay import State, delay_of
 from thinkqueue.delay.time import flat
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.replies import best_replies
 from thinkqueue.whole_tokens.coupling import Coupling, coupling_of
 from thinkqueue.workload import Affine, Generated, Workload
@@ -279,8 +280,8 @@ def _allowed(workload: Workload, k: int, entries: ArrayLike) -> Array:
     bad = ~(np.isfinite(values) & (values >= 0) & (values == np.floor(values)))
     if bad.any():
         raise WorkloadError(
-            f"menu offers {values[bad][0]:g} tokens to task type {workload.name(k)!r}; a budget "
-            "must be a whole number of at least 0.",
+            f"menu offers {values[bad][0]:g} tokens to task type {shown(workload.name(k))}; a "
+            "budget must be a whole number of at least 0.",
             parameter="menu",
             value=float(values[bad][0]),
             task=workload.name(k),
@@ -288,7 +289,7 @@ def _allowed(workload: Workload, k: int, entries: ArrayLike) -> Array:
     kept = values[values <= workload.max_tokens[k]]
     if not kept.size:
         raise WorkloadError(
-            f"menu offers task type {workload.name(k)!r} nothing up to its max_tokens of "
+            f"menu offers task type {shown(workload.name(k))} nothing up to its max_tokens of "
             f"{workload.max_tokens[k]:g}.",
             parameter="menu",
             task=workload.name(k),

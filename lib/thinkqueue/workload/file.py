@@ -160,8 +160,8 @@ def task_table(task: TaskType) -> dict[str, Any]:
     kind = next((kind for kind, known in CURVES.items() if type(curve) is known), None)
     if kind is None:
         raise WorkloadError(
-            f"accuracy of task type {task.name!r} is {curve!r}, which has no form in TOML; only "
-            f"{', '.join(CURVES)} have one.",
+            f"accuracy of task type {shown(task.name)} is {curve!r}, which has no form in TOML; "
+            f"only {', '.join(CURVES)} have one.",
             parameter="accuracy",
             value=curve,
             task=task.name,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from thinkqueue.arrays import Array, Scalar
 from thinkqueue.checks import LARGEST, SMALLEST
 from thinkqueue.errors import WorkloadError
+from thinkqueue.names import shown
 from thinkqueue.workload.accuracy import Curve
 from thinkqueue.workload.service import Service
 
@@ -143,7 +144,7 @@ def check_ranges(parameters: Mapping[str, Array | float], name: Callable[[int], 
             return
         where = np.unravel_index(int(np.argmin(good)), good.shape)
         task = name(int(where[-1])) if parameter not in SCALARS else None
-        of = f" of task type {task!r}" if task is not None else ""
+        of = f" of task type {shown(task)}" if task is not None else ""
         raise WorkloadError(
             f"{parameter}{of} is {values[where]:.12g}; it must be {demand}.",
             parameter=parameter,

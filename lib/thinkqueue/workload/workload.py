@@ -146,7 +146,7 @@ class Workload:
         for index, task in enumerate(types):
             if not isinstance(task, TaskType):
                 raise WorkloadError(
-                    f"tasks[{index}] is {task!r}; it must be a TaskType.",
+                    f"tasks[{index}] is {shown(task)}; it must be a TaskType.",
                     parameter="tasks",
                     value=task,
                     task=index,
@@ -559,7 +559,7 @@ def _curves(curves: Sequence[Curve], names: Sequence[Any] | None) -> Curve:
         if not isinstance(curve, Curve):
             task = names[k] if names is not None and k < len(names) else k + 1
             raise WorkloadError(
-                f"accuracy of task type {task!r} is {curve!r}; it must be a curve such as "
+                f"accuracy of task type {shown(task)} is {curve!r}; it must be a curve such as "
                 "Saturating(gain, rate, baseline).",
                 parameter="accuracy",
                 value=curve,
@@ -579,7 +579,7 @@ def _check_curves(curves: Curve, caps: Array, name: Callable[[int], str]) -> Non
         if not good.all():
             k = int(np.argmin(good))
             raise WorkloadError(
-                f"accuracy of task type {name(k)!r} is {value[k]:.6g} at {part * caps[k]:g} "
+                f"accuracy of task type {shown(name(k))} is {value[k]:.6g} at {part * caps[k]:g} "
                 "tokens; it must lie between 0 and 1.",
                 parameter="accuracy",
                 value=float(value[k]),
@@ -630,7 +630,7 @@ def tokens_array(
         k = int(where[-1])
         limit = f"{workload.max_tokens[k]:g}, its max_tokens" if capped else f"{LARGEST:g}"
         raise WorkloadError(
-            f"tokens of task type {workload.name(k)!r} is {ell[where]:.12g}; "
+            f"tokens of task type {shown(workload.name(k))} is {ell[where]:.12g}; "
             f"it must lie between 0 and {limit}.",
             parameter="tokens",
             value=float(ell[where]),
@@ -683,7 +683,7 @@ def _checked_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | 
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise WorkloadError(
-                f"The name of task type {index + 1} is {name!r}; it must be a text that is "
+                f"The name of task type {index + 1} is {shown(name)}; it must be a text that is "
                 "not empty.",
                 parameter="name",
                 value=name,
@@ -696,7 +696,7 @@ def _checked_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | 
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise WorkloadError(
-            f"Two task types are called {twice!r}; give each its own name.",
+            f"Two task types are called {shown(twice)}; give each its own name.",
             parameter="name",
             value=twice,
             task=twice,
