@@ -14,7 +14,7 @@ from thinkqueue.arrays import Array
 from thinkqueue.targets import certificate, planning, shared_tails, splits
 from thinkqueue.targets import solve as solving
 from thinkqueue.targets.certificate import prove
-from thinkqueue.targets.master import Gains, maximise
+from thinkqueue.targets.master import Gains, dual_value, maximise
 from thinkqueue.targets.rations import Ration, most_accurate
 from thinkqueue.targets.tangents import Limits, Tangents, excess, solve_limits
 from thinkqueue.waiting_time.limited_buffer import lost_load
@@ -127,6 +127,15 @@ def test_a_variable_that_gains_nothing_stays_at_nothing() -> None:
     assert found.point[0] == pytest.approx(1, abs=1e-9)
     assert found.upper_bound == pytest.approx(1 - np.exp(-1), abs=1e-12)
     assert found.multipliers[0] == pytest.approx(np.exp(-1), rel=1e-6)
+
+
+def test_without_multipliers_the_box_is_the_bound() -> None:
+    gains = Gains(
+        np.array([1.0, 0.0, 2.0]), np.array([1.0, 2.0, 0.5]), np.array([0.0, -1.0, 0.25]),
+        np.array([3.0, 3.0, 4.0]),
+    )  # fmt: skip
+    bound = dual_value(gains, np.ones((2, 3)), np.ones(2), np.zeros(2))
+    assert bound == pytest.approx(1 - np.exp(-3) + 2 * (1 - np.exp(-2)) + 1, rel=1e-12)
 
 
 # tangents of what a limited buffer loses
@@ -347,6 +356,9 @@ def test_a_search_that_is_cut_short_does_not_claim_the_rest() -> None:
     assert short.upper_bound >= longer.upper_bound > longer.objective
     assert longer.objective >= short.objective - 1e-9
     assert longer.gap < short.gap
+    # nor does one that stops at a looser gap
+    loose = tq.solve_target(w, target, gap=1e-2)
+    assert loose.upper_bound == pytest.approx(short.upper_bound, abs=1e-4)
 
 
 # planning
