@@ -9,17 +9,24 @@ import pytest
 import scipy.optimize
 
 import thinkqueue as tq
-from thinkqueue import Status, Workload
+from thinkqueue import Batching, Status, Workload
 from thinkqueue.arrays import Array
 from thinkqueue.bounds import Tangent, tangent
 from thinkqueue.delay.delay import TimeCurvature
 from thinkqueue.delay.time import curved
 from thinkqueue.smoothness import curvature_bound
 from thinkqueue.solve import Solver
-from thinkqueue.solvers import newton
+from thinkqueue.solvers import conditional_gradient, newton
 from thinkqueue.solvers.conditional_gradient import best_fraction, between
 from thinkqueue.workload import Affine, Grid, Saturating
-from workloads import plain_workload, plain_workloads, stable_tokens, thinking_workloads
+from workloads import (
+    LINE,
+    batching_workload,
+    plain_workload,
+    plain_workloads,
+    stable_tokens,
+    thinking_workloads,
+)
 
 
 def exhausted(solver: Solver, w: Workload, limit: int) -> tuple[list[Tangent], Status | None]:
@@ -112,14 +119,55 @@ def test_plain_iteration_is_the_map_again_and_again():
     assert {Status.LEFT_STABLE_REGION, Status.OSCILLATES} <= ends
 
 
+# what has nothing to do, or leads out
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [tq.ConditionalGradient(), tq.ProjectedGradient(), tq.QuasiNewton(), tq.Newton()],
+    ids=repr,
+)
+def test_where_thinking_is_worth_nothing_a_solver_stalls_at_once(solver):
+    w = plain_workload(81).replace(accuracy_weight=0.0)
+    looks, end = exhausted(solver, w, 10)
+    assert end is Status.STALLED
+    assert len(looks) <= 3
+    assert not looks[-1].tokens.any()
+
+
+def full_at_the_cap() -> Workload:
+    """One type whose cap makes the load 1 to the last bit."""
+    return Workload.from_arrays(
+        share=[1.0], gain=0.9, rate=1.0, baseline=0.0, base_time=1.0, time_per_token=1.0,
+        max_tokens=1.0, arrival_rate=0.5, accuracy_weight=1e6,
+    )  # fmt: skip
+
+
+def test_a_fraction_that_leads_out_by_rounding_is_halved(monkeypatch):
+    monkeypatch.setattr(conditional_gradient, "best_fraction", lambda *_: 1.0)
+    looks = list(islice(tq.ConditionalGradient().iterates(full_at_the_cap()), 4))
+    np.testing.assert_array_equal([look.tokens[0] for look in looks], [0, 0.5, 0.75, 0.875])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_type_that_never_comes_changes_no_step(scaled):
+    w = plain_workload(82, 4)
+    wider = Workload.from_arrays(
+        share=[*w.share, 0.0], gain=[*w.gain, 0.5], rate=[*w.rate, 1e-3],
+        baseline=[*w.baseline, 0.1], base_time=[*w.base_time, 0.1],
+        time_per_token=[*w.time_per_token, 0.01], max_tokens=w.max_tokens[0],
+        arrival_rate=w.arrival_rate, accuracy_weight=w.accuracy_weight,
+    )  # fmt: skip
+    solver = tq.ProjectedGradient(scaled)
+    for one, other in islice(zip(solver.iterates(w), solver.iterates(wider), strict=False), 12):
+        np.testing.assert_allclose(other.tokens[:4], one.tokens, rtol=1e-9)
+
+
 # a server that is full to the last bit
 
 
 def test_a_load_of_one_to_the_last_bit_is_left_alone():
-    w = Workload.from_arrays(
-        share=[1.0], gain=0.9, rate=1.0, baseline=0.0, base_time=1.0, time_per_token=1.0,
-        max_tokens=1.0, arrival_rate=0.5, accuracy_weight=1e6,
-    )  # fmt: skip
+    w = full_at_the_cap()
     assert tq.utilization(w, w.max_tokens) == 1
     best = tq.solve(w)
     assert best.utilization < 1
@@ -300,7 +348,15 @@ def test_beyond_what_is_stable_the_loss_is_the_tangent_of_where_a_hundredth_of_t
         assert value * size == pytest.approx(line, rel=1e-6)
 
 
-def test_the_peer_is_started_again_as_often_as_allowed_or_while_it_helps():
+def test_the_peer_is_started_again_as_often_as_allowed_or_while_it_helps(monkeypatch):
+    runs, own = [], scipy.optimize.minimize
+
+    def minimize(loss, x, **options):
+        found = own(loss, x, **options)
+        runs.append((found.x, options["bounds"][:, 1]))
+        return found
+
+    monkeypatch.setattr(scipy.optimize, "minimize", minimize)
     for w in thinking_workloads(12, seed=73, types=4):
         for restarts in (1, 2, 20):
             looks, end = exhausted(tq.QuasiNewton(restarts), w, 30)
@@ -308,6 +364,14 @@ def test_the_peer_is_started_again_as_often_as_allowed_or_while_it_helps():
             assert 1 <= len(looks) <= restarts + 1
             for one, other in pairwise(looks):
                 assert other.objective > one.objective or other.gap < one.gap
+            if len(looks) <= restarts and (w.max_tokens > 0).all():  # the last run was no help
+                x, top = runs[-1]
+                reached = np.clip(x * (w.max_tokens / top), 0, w.max_tokens)
+                if tq.utilization(w, reached) < 1 - 1e-9:
+                    blurred = 1e-12 * max(abs(looks[-1].objective), 1)
+                    refused = tangent(w, reached)
+                    assert refused.objective <= looks[-1].objective + blurred
+                    assert refused.gap >= looks[-1].gap - blurred
 
 
 # Newton
@@ -452,6 +516,7 @@ def test_a_step_of_newton_rises_stays_inside_and_does_not_overshoot():
             halvings = np.log2(min(1.0, edge) / part)
             assert halvings == pytest.approx(round(halvings), abs=1e-4)
             shortened += halvings > 0.5
+            assert newton._blur(one) == pytest.approx(blur(one), rel=1e-12)
             rise = float(w.share * d @ one.slope)
             assert other.objective >= one.objective + 1e-4 * rise - 2 * blur(one)
             assert float(w.share * d @ other.slope) >= -0.5 * rise - 2 * part * blur(one)
@@ -493,6 +558,32 @@ def test_what_looks_flat_at_nothing_is_passed():
         assert found.objective >= values.max() - 1e-6
         assert found.tokens[0] == pytest.approx(x[int(np.argmax(values))], abs=1)
         assert next(tq.Newton().iterates(w)).tokens[0] > 100
+
+
+def test_a_leap_goes_to_the_reply_if_that_is_better(monkeypatch):
+    monkeypatch.setattr(newton, "LEAPS", 1)
+    task = tq.TaskType(
+        "S", 1.0, tq.Hill(0.7, 800.0, 4.0, 0.05), base_time=0.2, time_per_token=0.002
+    )
+    w = Workload([task], arrival_rate=0.05, accuracy_weight=600.0)
+    for start in ([0.0], [500.0], [3000.0]):
+        begun, there = tangent(w, np.array(start)), next(tq.Newton().iterates(w, np.array(start)))
+        reply = begun.reply(w.max_tokens)
+        better = tq.objective(w, reply) > begun.objective
+        np.testing.assert_array_equal(there.tokens, reply if better else start)
+
+
+def test_where_time_is_not_convex_the_model_is_concave_all_the_same():
+    w = batching_workload(Batching(LINE, 3, "wait"), arrival_rate=0.05)
+    found = tq.solve(w, throw=False)
+    assert found.status is Status.NO_BOUND
+    assert found.steps <= 25
+    slope = tq.gradient(w, found.tokens)
+    inside = (found.tokens > 0) & (found.tokens < w.max_tokens)
+    assert inside.any()
+    worth = w.accuracy_weight * w.share * w.curves.slope(found.tokens)
+    assert (np.abs(slope[inside]) <= 1e-4 * worth[inside]).all()
+    assert (slope[found.tokens == 0] <= 0).all()
 
 
 def test_a_start_on_the_brink_is_dropped_for_nothing():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -276,10 +279,25 @@ def test_the_dual_in_balls_is_the_dual_in_doubles(
         else:
             assert expected > found.upper_bound + 1e-4
             assert bound() == pytest.approx(expected, abs=1e-8)
-            exact = bound()
+            dear = bound()
             monkeypatch.setattr(certificate, "WIDER", 1.5)
-            assert bound() > exact + 1e-4  # in a wider box more is possible
+            assert bound() > dear + 1e-4  # in a wider box more is possible
             monkeypatch.undo()
+    tangents.proof.weight[:] = weight
+    # what is lost is at most what the strictest limit allows it
+    exact = bound()
+    tangents.proof = replace(tangents.proof, limits=np.append(tangents.proof.limits, np.zeros(5)))
+    limits = Limits(
+        np.concatenate([limits.matrix, limits.matrix / 2]), np.append(limits.room, limits.room)
+    )
+    for factor in (1.0, 1.5):
+        tangents.proof.weight[:] = weight * factor
+        if factor == 1:
+            assert bound() == pytest.approx(exact, abs=1e-12)
+        else:
+            assert bound() == pytest.approx(dear, abs=1e-12)
+    tangents.proof = replace(tangents.proof, limits=tangents.proof.limits[:5])
+    limits = Limits(limits.matrix[:5], limits.room[:5])
     tangents.proof.weight[:] = weight
     # a gain replaced by its tangent, wherever that is laid
     for part in (0.1, 0.9):
@@ -362,6 +380,21 @@ def test_a_search_that_is_cut_short_does_not_claim_the_rest() -> None:
 
 
 # planning
+
+
+def test_with_budgets_that_adapt_a_threshold_is_as_fine_as_it_is_called(
+    qwen: tq.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against accuracies in closed form, which are as far off as the gap that is asked for."""
+
+    def solved(w: tq.Workload, target: tq.Target, *, gap: float, nodes: int) -> SimpleNamespace:
+        assert nodes >= 1
+        return SimpleNamespace(mean_accuracy=1 - w.arrival_rate - 0.5 * gap)
+
+    monkeypatch.setattr(planning, "solve_target", solved)
+    rate = tq.largest_arrival_rate(qwen, tq.MeanTarget(1e3), accuracy=0.75)
+    assert rate == pytest.approx(0.25, rel=1.2e-4)
+    assert rate <= 0.25
 
 
 def test_the_weight_is_sought_within_a_step_of_the_grid(
