@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -196,8 +197,9 @@ class Choices:
         value : callable
             Positions (N,) → one value a type (N,).
         """
-        reached = value(index)
-        for way in (1, -1):
+        reached, ended = value(index), False
+        for way in itertools.cycle((1, -1)):  # a stride may pass the top, and so may the way back
+            before = index
             stride = np.ones_like(index)  # doubles while that leads up, then halves
             while stride.any():
                 step = np.clip(index + way * stride, 0, self.count - 1)
@@ -205,6 +207,9 @@ class Choices:
                 better = tried > reached
                 index, reached = np.where(better, step, index), np.where(better, tried, reached)
                 stride = np.where(better, 2 * stride, stride // 2)
+            if ended and np.array_equal(index, before):
+                break
+            ended = True
         return index
 
     def window(
