@@ -59,8 +59,12 @@ def test_the_steps_are_those_of_the_server(server, head):
         assert every == [tau_of(time, n) for n in range(1, count + 1)]
 
 
-def test_a_table_whose_line_ends_a_hair_on_the_wrong_side_is_refused():
-    table = TokenTime.table([1, 2], [0.1, 0.2 * (1 + 1e-15)])  # beyond it n/τ(n) would fall
+@pytest.mark.parametrize(
+    ("queries", "seconds"),
+    [([1, 2], [0.1, 0.2 * (1 + 1e-15)]), ([1, 2.5, 3], [0.15, 0.25 * (1 - 1e-15), 0.3])],
+)
+def test_a_table_whose_line_ends_a_hair_on_the_wrong_side_is_refused(queries, seconds):
+    table = TokenTime.table(queries, seconds)  # beyond it n/τ(n) would fall
     assert table.concave
     with pytest.raises(WorkloadError, match="up to rounding only") as caught:
         batching.exact_steps(Batching(table), flint)
