@@ -16,7 +16,7 @@ from thinkqueue.whole_tokens import load_search, round_tokens, solve_integer, ta
 from thinkqueue.whole_tokens.choices import Choices, Menu
 from thinkqueue.whole_tokens.local_search import improve
 from thinkqueue.whole_tokens.rounding import rounding_loss_bound
-from workloads import LINE, plain_workload
+from workloads import LINE, batching_workload, plain_workload
 
 EPS = float(np.finfo(float).eps)
 MENU = [0, 100, 300, 1000, 3000, 9000]
@@ -242,6 +242,29 @@ def test_what_is_left_for_waiting_bounds_the_load(base: float) -> None:
     assert coupling.price(0.7 / rate, 3.0) == pytest.approx(rate**2 * 3.0 / (2 * 0.3**2))
 
 
+def test_what_is_left_for_the_time_bounds_the_tokens_of_a_batching_server() -> None:
+    w = batching_workload(Batching(LINE), arrival_rate=2.0, prompt_time=0.0)
+    coupling = Choices.of(w).coupling
+    assert coupling is not None
+
+    def time(m: float) -> float:
+        return m * (LINE.base + LINE.per_query) / (1 - 2.0 * m * LINE.per_query)
+
+    fullest = 1 / (2.0 * LINE.per_query)
+    for m in (300.0, 0.5 * fullest, 0.99 * fullest):
+        assert coupling.constant(m)[0] == pytest.approx(time(m), rel=1e-9)
+        assert coupling.price(m, 0.0) == pytest.approx((time(m + 1e-3) - time(m - 1e-3)) / 2e-3)
+        found = coupling.most(200.0, 0.0, 1e6, time(m))
+        assert m <= found <= m * (1 + 1e-8)
+    assert coupling.most(200.0, 0.0, 1e6, 0.5 * time(200.0)) == 200
+    assert coupling.most(200.0, 0.0, 700.0, 1e9) == pytest.approx(700, rel=1e-8)
+    assert fullest * 0.999 < coupling.most(200.0, 0.0, 1e6, 1e300) < fullest
+    means = np.array([[300.0, 400.0], [fullest * 2, 500.0]])
+    np.testing.assert_allclose(
+        coupling.time(means, means), [[time(300), time(400)], [np.inf, time(500)]], rtol=1e-9
+    )
+
+
 @pytest.mark.parametrize("server", [tq.Fifo(), Batching(LINE)], ids=repr)
 def test_the_best_multiplier_of_a_load_is_found(server: object) -> None:
     w = plain_workload(6, 4)
@@ -303,6 +326,55 @@ def test_an_enumeration_finds_the_best_of_a_cell_and_thins_out_on_the_way() -> N
         assert search.nodes - before - 10 * search.cost < 0.2 * len(index)
         # what is too much is left
         assert not search._enumerate(left, right, search.nodes + 10 * search.cost, anyhow=True)
+
+
+def test_what_is_too_much_for_an_enumeration_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LONGEST", 0), ("EXPANSION_LIMIT", 3), ("LAYER_LIMIT", 1)):
+        w = plain_workload(2, 4)
+        _, search = cell(w, MENU)
+        low, high = search._range()
+        left, right = search.end(low), search.end(high)
+        monkeypatch.setattr(load_search, name, value)
+        assert not search._enumerate(left, right, 10**7, anyhow=True)
+        monkeypatch.undo()
+        assert search._enumerate(left, right, 10**7, anyhow=True)
+    search.value = np.inf  # then nothing is as good, and nothing is offered
+    best = search.best
+    assert search._enumerate(left, right, 10**7, anyhow=True)
+    assert search.best is best
+
+
+def test_one_allocation_is_the_best_of_one() -> None:
+    w = plain_workload(2, 3)
+    choices = Choices.of(w, [[5], [700], [30]])
+    found = load_search.search(choices, 0 * choices.count, node_limit=10**5)
+    assert found.proven
+    assert found.index.tolist() == [0, 0, 0]
+    assert found.objective == pytest.approx(float(tq.objective(w, [5, 700, 30])))
+    assert found.upper_bound == pytest.approx(found.objective, rel=1e-10)
+
+
+@pytest.mark.parametrize("limit", [1, 20_000])
+def test_a_limit_leaves_a_bound_on_all_that_was_not_seen(limit: int) -> None:
+    for seed in range(4):
+        w = plain_workload(seed, 5)
+        choices = Choices.of(w, MENU)
+        best = float(choices.objective(every(choices)).max())
+        found = load_search.search(choices, 0 * choices.count, node_limit=limit)
+        assert found.upper_bound >= best
+        assert found.objective <= best + 1e-12 * abs(best)
+        if found.proven:
+            assert found.objective == pytest.approx(best, rel=1e-12)
+        elif limit > 1:
+            assert found.nodes > limit
+            assert found.upper_bound - best <= 0.05 * abs(best)
+
+
+def test_where_no_step_down_releases_any_service_it_is_said() -> None:
+    w = plain_workload(3, 2).replace(share=[1.0, 0.0], arrival_rate=1.0, base_time=2.0)
+    with pytest.raises(tq.UnstableError, match="even with the smallest budgets allowed") as caught:
+        round_tokens(w, [0.0, 5.0])
+    assert caught.value.utilization == pytest.approx(2.0)
 
 
 def test_a_cell_is_cut_in_the_middle_or_nearer_to_the_better_end() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,8 +196,8 @@ class Choices:
         value : callable
             Positions (N,) → one value a type (N,).
         """
-        reached, ended = value(index), False
-        for way in itertools.cycle((1, -1)):  # a stride may pass the top, and so may the way back
+        reached, way, ended = value(index), 1, False
+        while True:  # a stride may pass the top, and so may the way back
             before = index
             stride = np.ones_like(index)  # doubles while that leads up, then halves
             while stride.any():
@@ -208,9 +207,8 @@ class Choices:
                 index, reached = np.where(better, step, index), np.where(better, tried, reached)
                 stride = np.where(better, 2 * stride, stride // 2)
             if ended and np.array_equal(index, before):
-                break
-            ended = True
-        return index
+                return index
+            way, ended = -way, True
 
     def window(
         self, index: Index, keep: Callable[[Index], NDArray[np.bool_]]
