@@ -235,7 +235,7 @@ def fill_manifests(app: Sphinx, doctree: nodes.document, page: str) -> None:
         (app.env.titles[name].astext(), f"{seconds:.1f} s") for name, seconds in _run_times(app.env)
     ]
     tables = [
-        _table(("Computed on", ""), computed),
+        _table(("Of this build", "Value"), computed),
         _table(("Chapter", "Run time"), times),
         _table(("Package", "Version"), content["versions"].items()),
     ]
