@@ -6,6 +6,7 @@
   the theme no page needs is taken away.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
+* A shared link shows the first figure of the first page.
 * Figures come in two renderings, for the light page and for the dark one, and as files to cite;
   their code stands below them.
 * The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
@@ -40,8 +41,8 @@ from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.citing import bibtex
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
-from thinkqueue.book.figure_files import dressed, write_figure_files
-from thinkqueue.book.figures import FIGURE_FILES
+from thinkqueue.book.figure_files import dressed, write_figure_files, write_shared_picture
+from thinkqueue.book.figures import FIGURE_FILES, SHARED
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
@@ -59,6 +60,7 @@ _BOUND = re.compile(
     r'[(\[“‘]*<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)\]”’…]+'
     r'|[(\[“‘]+<span class="math notranslate nohighlight">[^<]*</span>'
 )
+_SHARED = "_static/shared.png"
 _MODULES = "<!-- every public module -->"
 _PART = re.compile(r"<!-- the public modules of (\w+) -->")
 _ENTRY = "<!-- the entry for a bibliography -->"
@@ -86,6 +88,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", begin, priority=100)
     app.connect("env-get-outdated", outdated_pages)
     app.connect("env-updated", pages_with_manifest)
+    app.connect("env-check-consistency", draw_shared_picture)
     app.connect("source-read", write_listings)
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
@@ -264,6 +267,22 @@ def _table(head: tuple[str, str], rows: Any) -> nodes.table:
     return nodes.table("", group)
 
 
+def draw_shared_picture(app: Sphinx, env: BuildEnvironment) -> None:
+    """Put the first figure of the first page where a shared link shows it, if there is one.
+
+    Parameters
+    ----------
+    app, env
+        As Sphinx gives them.
+    """
+    book = Book(Path(app.srcdir))
+    notebook = executed_notebook(book, book.pages[0])
+    target = Path(app.outdir, _SHARED)
+    env.thinkqueue_shared = (  # type: ignore[attr-defined]
+        notebook is not None and write_shared_picture(target, notebook)
+    )
+
+
 def offer_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -317,7 +336,10 @@ def _offered(notebook: Path, done: Any | None) -> str:
 def describe(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Say what a page is about where a link to it is shown: its title and its first paragraph.
+    """Say what a page is about where a link to it is shown: title, first paragraph, a picture.
+
+    The picture has its full address where the book has one. Until then its address starts from the
+    page, which not everybody who shows links understands.
 
     Parameters
     ----------
@@ -335,6 +357,15 @@ def describe(
         'property="og:description"': said,
         'name="twitter:card"': "summary",
     }
+    if getattr(app.env, "thinkqueue_shared", False):
+        base = str(app.config.html_baseurl)
+        across, down = SHARED
+        tags |= {
+            'property="og:image"': base + _SHARED if base else context["pathto"](_SHARED, 1),
+            'property="og:image:width"': str(across),
+            'property="og:image:height"': str(down),
+            'name="twitter:card"': "summary_large_image",
+        }
     lines = [f'<meta {name} content="{html.escape(text)}" />' for name, text in tags.items()]
     context["metatags"] = "\n".join([context.get("metatags", ""), *lines]) + "\n"
 
