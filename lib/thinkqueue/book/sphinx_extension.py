@@ -3,7 +3,7 @@
 * Outputs in the cache are dropped when the library, the data or the lock changed, and the pages
   are read anew.
 * MathJax comes out of an installed package, so that pages ask nothing of another host; what of
-  the theme no page needs is taken away.
+  the theme no page needs is taken away, down to its rules and icons.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
 * A shared link shows the first figure of the first page.
@@ -48,11 +48,18 @@ from thinkqueue.book.listings import data_sections, module_index, module_section
 from thinkqueue.book.manifest import manifest
 from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective, PlaceCode
 from thinkqueue.book.publishing import theme_options
+from thinkqueue.book.slim import slim
 
 _MATHJAX = "tex-svg-full.js"
 _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 # the style sheet draws the same icons out of a font a tenth as heavy
 _ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
+# before anything is drawn or fetched it is known whether the page is light or dark
+_THEME = re.compile(r'(dataset\.theme = )localStorage\.getItem\("theme"\) \|\| "auto";')
+_KNOWN_THEME = (
+    r'\1{dark: "dark", light: "light"}[document.documentElement.dataset.mode]'
+    ' || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");'
+)
 # code in markup is what a strict Content-Security-Policy forbids first; book.js calls it instead
 _HANDLER = re.compile(r' onclick="(?:window\.)?(print|toggleFullScreen)\(\)"')
 # no line begins with what belongs to the formula before it, or ends with what opens the next one
@@ -433,12 +440,15 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
         text = _BOUND.sub(r'<span class="bound">\g<0></span>', text)
         text = accessible(_HANDLER.sub(r' data-calls="\1"', text))
+        text = _THEME.sub(_KNOWN_THEME, text)
         if app.builder.name == "html":
             text = dressed(text, images)
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):
             file.unlink()
+    if app.builder.name == "html":
+        slim(Path(app.outdir), (book.root / "chapters" / "_static").glob("*.css"))
     content = manifest(Book(Path(app.srcdir)))
     content["run_seconds"] = dict(_run_times(app.env))
     text = json.dumps(content, indent=1) + "\n"
