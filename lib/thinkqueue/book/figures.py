@@ -6,7 +6,8 @@ instead of in a legend. Figures come out as SVG with a transparent ground, byte 
 from one run to the next; for the dark page `thinkqueue.book.inks` replaces their inks.
 
 One colour a task throughout: type number k has ``line_colours(len(workload))[k]``, here and in the
-explorer. What is no task type (methods, laws, cases) is drawn in `SERIES`.
+explorer. What is no task type (methods, laws, cases) is drawn in `SERIES`, which is what lines get
+that ask for no colour. A figure is 6 inches wide: on a phone its text is then 9 pixels high.
 
 Caption and alternative text belong to the code cell, in its ``---`` block::
 
@@ -70,7 +71,7 @@ _STYLE: Any = {
     "axes.titlesize": 13,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "none",
-    "figure.figsize": (6.5, 4.0),
+    "figure.figsize": (6.0, 3.8),
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 12,
@@ -102,7 +103,7 @@ def use_book_style() -> None:
         from cycler import cycler
 
     mpl.rcParams.update(_STYLE)
-    mpl.rcParams["axes.prop_cycle"] = cycler(color=PALETTE)
+    mpl.rcParams["axes.prop_cycle"] = cycler(color=SERIES)
     _draw_svg_in_notebooks()
 
 

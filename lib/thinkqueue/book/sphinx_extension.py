@@ -46,6 +46,7 @@ from thinkqueue.book.figures import FIGURE_FILES, SHARED
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
+from thinkqueue.book.numerals import typeset
 from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective, PlaceCode
 from thinkqueue.book.publishing import theme_options
 from thinkqueue.book.slim import slim
@@ -99,6 +100,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", write_listings)
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
+    app.connect("doctree-resolved", set_numbers)
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", load_explorer)
     app.connect("html-page-context", describe)
@@ -251,6 +253,19 @@ def fill_manifests(app: Sphinx, doctree: nodes.document, page: str) -> None:
     ]
     for placeholder in placeholders:
         placeholder.replace_self([table.deepcopy() for table in tables])
+
+
+def set_numbers(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Set the numbers that sentences state in the book's numerals.
+
+    Parameters
+    ----------
+    app, doctree, page
+        As Sphinx gives them.
+    """
+    for stated in doctree.findall(nodes.inline):
+        if "pasted-text" in stated["classes"]:
+            stated[:] = [nodes.Text(typeset(stated.astext()))]
 
 
 def _run_times(env: BuildEnvironment) -> list[tuple[str, float]]:
