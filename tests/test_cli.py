@@ -111,7 +111,7 @@ def test_a_deadline_is_met_by_so_many() -> None:
     assert facts["target"] == {"deadline": 60, "quantile": 0.95, "each_type": False}
     table = run(app, ["solve", FILE, "--deadline", "60", "--quantile", "0.9"])
     assert table.exit_code == 0
-    assert "target: 90 % of all queries answered within 60 s; 90 % are" in table.output
+    assert "target: 90% of all queries answered within 60 s; 90% are" in table.output
     assert widest(table.output) <= 80
 
 

@@ -1166,7 +1166,7 @@
         guessing = false;
         const lost = best && now ? best.objective - now.objective : 0;
         verdict = !best ? "" : lost === Infinity
-          ? "Everything was left on the table. "
+          ? "That is too much. "
           : lost < 0.05 ? "You found it: nothing was left on the table. " : "";  // else the next sentence says how much
       } else {
         guessing = true;

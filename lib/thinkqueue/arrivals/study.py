@@ -56,7 +56,7 @@ class Outcome:
     predicted_waiting_time : float
         What the M/G/1 formula says, in s.
     mean_waiting_time, low, high : float
-        What these arrivals give, in s, with a 95 % interval over the types of the queries.
+        What these arrivals give, in s, with a 95% interval over the types of the queries.
     objective : float
         J on these arrivals, in s.
     gap : float

@@ -183,7 +183,7 @@ def _solve_positive(matrix: Array, diagonal: Array, right: Array) -> Array:
 
 
 def _fraction_to_boundary(position: Array, step: Array) -> Array:
-    """Return the largest step length, at most one, that keeps 1 % of the way to every bound."""
+    """Return the largest step length, at most one, that keeps 1% of the way to every bound."""
     ratio = np.max(-step / position, axis=0)
     return np.asarray(np.minimum(1.0, 0.99 / np.maximum(ratio, 0.99)))
 

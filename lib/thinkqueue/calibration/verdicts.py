@@ -38,7 +38,7 @@ _HOPELESS = 1e-12
 REJECT_AT = {SATURATING.name: 0.05, ConcaveCurve.name: 0.025, MonotoneCurve.name: 0.025}
 """The p-values at which a family is rejected. Where a curve only just satisfies a constraint on its
 shape, a test whose reference is simulated from the fit rejects too often; measured at such curves,
-a p-value of 0.025 comes up in 2 to 3 % of the experiments and one of 0.05 in up to 10 %."""
+a p-value of 0.025 comes up in 2 to 3% of the experiments and one of 0.05 in up to 10%."""
 FLAT_ABOVE = 0.05
 WIDEST_RATE = 10.0
 """A rate known no better than within a factor of ten decides no budget."""
@@ -267,7 +267,7 @@ def _what_is_missing(series: Series, goodness: dict[str, float], rate: Interval)
         )
     if series.correct.sum() == 0:
         return (
-            f"No answer was right at any budget: accuracy is below {3 / asked:.2g} (95 %), and "
+            f"No answer was right at any budget: accuracy is below {3 / asked:.2g} (95%), and "
             "nothing shows where it would begin to rise."
         )
     if series.correct.sum() == asked:

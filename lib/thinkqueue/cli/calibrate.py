@@ -441,7 +441,7 @@ def _print_uncertainty(facts: dict[str, Any]) -> None:
     after = facts["measure_next"]
     print_lines(
         "",
-        f"95 % intervals of the best budgets over {facts['draws']:,} simulated experiments. "
+        f"95% intervals of the best budgets over {facts['draws']:,} simulated experiments. "
         f"Planning by one of them loses {number(facts['regret'], '.3g')} s of the objective in the "
         "mean. If each may be true, the budgets above lose "
         f"{number(facts['loss'], '.3g')} s, and those that are best on average "

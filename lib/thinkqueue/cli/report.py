@@ -160,8 +160,8 @@ def print_target_solution(
     else:
         whom = "each type" if asked["each_type"] else "all queries"
         met = (
-            f"target: {100 * asked['quantile']:.6g} % of {whom} answered within "
-            f"{asked['deadline']:,.6g} s; {100 * (1 - max(late)):.5g} % are"
+            f"target: {100 * asked['quantile']:.6g}% of {whom} answered within "
+            f"{asked['deadline']:,.6g} s; {100 * (1 - max(late)):.5g}% are"
         )
     print_lines(
         met,

@@ -73,7 +73,7 @@ def simulate(
     plot: Plot = False,
     as_json: Json = False,
 ) -> None:
-    """Simulate a workload and print estimates with 95 % intervals.
+    """Simulate a workload and print estimates with 95% intervals.
 
     A run that is too short for an interval says so, and where theory knows the exact value it
     stands beside the estimate.

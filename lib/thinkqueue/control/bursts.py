@@ -34,7 +34,7 @@ class BurstOutcome:
     slack : float
         y of a rule; NaN for others.
     objective, low, high : float
-        J in s, with an interval of 95 % from batch means.
+        J in s, with an interval of 95% from batch means.
     over_fixed, over_fixed_low, over_fixed_high : float
         By how much it is above that of "best fixed" on the same queries.
     mean_system_time, mean_accuracy, late : float

@@ -115,7 +115,7 @@ class DriftOutcome:
         from estimates; "rule": with one slack for the whole day; "re-estimated rule": with one from
         estimates; "oracle": the best table for the true rate and mix of each hour.
     objective, low, high : float
-        J in s, with an interval of 95 % from batch means.
+        J in s, with an interval of 95% from batch means.
     regret, regret_low, regret_high : float
         By how much it is below the oracle on the same queries.
     """

@@ -229,7 +229,7 @@ class Served:
 
     @property
     def objective(self) -> Estimate:
-        """J in s, with an interval of 95 % from batch means."""
+        """J in s, with an interval of 95% from batch means."""
         return batch_means(self.worth)
 
     def difference(self, worth: Array) -> Estimate:

@@ -92,7 +92,7 @@ def simulate_difference(
     sample path of the mean system time is convex and piecewise linear in the service times, so
     the pathwise remainder beyond the tangent is never negative. It is zero for most queries and
     large for a few, so its interval needs long runs: over 20 runs of 2·10⁷ queries, 17 intervals of
-    95 % held the exact remainder of the smallest difference tried, a rounding of half a token.
+    95% held the exact remainder of the smallest difference tried, a rounding of half a token.
     """
     check_count("jobs", jobs)
     check_count("seed", seed, least=0)

@@ -2,7 +2,7 @@ r"""Quantiles of a stream in constant memory: a histogram on the bits of the num
 
 A bin is the exponent and the first eight bits of the fraction of a float, so finding it is one
 shift, and each bin is at most :math:`2^{-8} = 0.4\,\%` of its value wide. A quantile read from the
-sketch is interpolated in its bin: its error is below 0.4 % of itself, whatever the distribution.
+sketch is interpolated in its bin: its error is below 0.4% of itself, whatever the distribution.
 """
 
 from __future__ import annotations
