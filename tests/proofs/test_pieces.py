@@ -150,6 +150,48 @@ def test_a_server_that_is_full_or_has_no_answer_to_give_has_no_price():
     assert found.enclose(np.full(5, 1e7)) is None
 
 
+def test_a_box_of_less_than_a_token_is_as_narrow():
+    for worth, rates in ((5.0, 300.0), (0.0, 3.0)):
+        w = Workload.from_arrays(
+            share=[0.5, 0.5], gain=0.5, rate=rates, baseline=0.1, answer_tokens=[0.1, 0.0],
+            arrival_rate=0.5, accuracy_weight=worth, server=Batching(LINE, 8),
+        )  # fmt: skip
+        proof = tq.certify(w, tq.solve(w, gap=1e-12).tokens)
+        assert proof.proven
+        assert (proof.tokens_upper < 4).all()
+        assert (proof.tokens_upper - proof.tokens_lower <= 1e-14).all()
+        assert proof.free.all() == (worth > 0)
+
+
+def test_a_table_of_equal_rows_is_the_step_that_takes_the_same_whoever_takes_part():
+    table = TokenTime.table([1, 4, 8], [0.01, 0.01, 0.01])
+    line, rows = (
+        tq.certify(w, np.full(5, 700.0))
+        for w in (
+            batching_workload(Batching(time), arrival_rate=0.3)
+            for time in (TokenTime(0.01, 0.0), table)
+        )
+    )
+    assert len(batching.exact_steps(Batching(table), flint).head) == 4
+    assert line.lower == pytest.approx(rows.lower, rel=1e-15)
+    assert line.gap == pytest.approx(rows.gap, rel=1e-12)
+
+
+def test_one_allocation_is_certified_at_a_time():
+    with pytest.raises(WorkloadError):
+        tq.certify(plain_workload(6, 2), np.zeros((3, 2)))
+
+
+def test_a_point_is_a_box_too():
+    root = [arb(share).sqrt() for share in (0.4, 0.6)]
+    wrong = concavity.scaled_hessian(root, square=0.0)
+    for point, verdict in (([0.0, 9.0], "refuted"), ([1.0, 1.0], "proven")):
+        at = np.array(point)
+        proof = concavity.prove_positive_definite(wrong, root, at, at, 1e9)
+        assert proof.verdict == verdict
+        assert proof.tried == 1
+
+
 # first come, first served
 
 
@@ -384,3 +426,39 @@ def test_scaled_coordinates_are_balls_of_the_formula_or_none():
         [float(x) for x in found], concavity.scaled_at(w, tokens), rtol=1e-12
     )
     assert concavity._scaled(w, np.full(3, 1e9)) == [None] * 3
+
+
+def test_each_box_is_looked_at_to_its_very_ends(monkeypatch):
+    """The middle is rounded, so that one half of a box may be longer than the other."""
+    looked = []
+    true = concavity._proven_on
+
+    def noted(matrix, middle, radius):
+        looked.append((middle, radius))
+        return true(matrix, middle, radius)
+
+    monkeypatch.setattr(concavity, "_proven_on", noted)
+    root = [arb(share).sqrt() for share in (0.4, 0.6)]
+    matrix, g = concavity.scaled_hessian(root), np.random.default_rng(7)
+    uneven = 0
+    for _ in range(40):
+        low = g.uniform(0.5, 2.0, 2)
+        high = low + g.integers(1, 4, 2) * np.spacing(low)
+        concavity.prove_positive_definite(matrix, root, low, high, 1e9)
+        middle, radius = looked.pop()
+        for x, r, a, b in zip(*(map(Fraction, v.tolist()) for v in (middle, radius, low, high))):
+            assert x - r <= a
+            assert x + r >= b
+            uneven += x - a != b - x
+    assert uneven > 10
+
+
+def test_what_a_cut_leaves_nothing_of_is_no_box():
+    root = [arb(share).sqrt() for share in (0.4, 0.6)]
+    matrix = concavity.scaled_hessian(root)
+    for low in ([9.0, 0.0], [0.0, 9.0], [1.0, 1.0]):
+        nothing = concavity.prove_positive_definite(
+            matrix, root, np.array(low), np.full(2, 64.0), 1.0
+        )
+        assert nothing.proven
+        assert (len(nothing), nothing.tried) == (0, 0)

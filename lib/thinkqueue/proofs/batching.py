@@ -327,7 +327,7 @@ class Server(AnswersInBalls):
         here = excess(m)
         if here is None:
             return None
-        off = here.abs_upper() + tiny * m
+        off = here.abs_upper()
         low = self.time_and_price((m - off).lower().max(self.arb(0)))
         high = self.time_and_price((m + off).upper())
         if low is None or high is None:
