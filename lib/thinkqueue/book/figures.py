@@ -73,7 +73,7 @@ _STYLE: Any = {
     "figure.figsize": (6.0, 3.8),
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 12.6,  # 9 px on a phone 390 px wide, in a figure 6.5 inches wide
+    "font.size": 12,
     "grid.alpha": 0.35,
     "grid.color": "#999999",
     "grid.linewidth": 0.6,

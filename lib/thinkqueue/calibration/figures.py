@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: No colours of tasks, which are those of the book's figures.
 COLOURS = {
     "saturating": "#7a3fb0",
     "power law": "#222222",
@@ -25,8 +24,8 @@ COLOURS = {
     "Hill": "#222222",
     "any concave": "#6b6b6b",
 }
-#: What is written, in points; 9 px on a phone 390 px wide, also in what is folded.
-_SIZE = 12.6
+#: What is written, in points; 9 px on a phone 390 px wide.
+_SIZE = 12
 _DASHES = {"power law": ":", "any concave": "-."}
 _REJECTED = ("✗", "#b3123c")
 _MARKS = {
