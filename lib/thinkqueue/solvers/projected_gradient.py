@@ -104,7 +104,6 @@ class ProjectedGradient:
         """Step by 1/(ease · bend), the ease doubled until the step keeps its promise."""
         blur = RESOLUTION * abs(first(base.objective))
         while True:
-            ease = min(ease, 1.0)
             target = base.tokens + base.slope / (ease * bend)
             target = np.minimum(np.maximum(target, 0), p.max_tokens)
             if not self.backtracking:
