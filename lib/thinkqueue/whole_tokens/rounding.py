@@ -153,8 +153,6 @@ def _repair(choices: Choices, index: Index) -> Index:
         tokens, slack = choices.tokens(index), first(choices.state(index).slack)
         if slack > 0:
             return index
-        if not index.any():
-            refuse_unstable(workload, 1 - slack, "even with the smallest budgets allowed")
         lower = choices.tokens(np.maximum(index - 1, 0))
         released = workload.share * (choices.service(tokens) - choices.service(lower))
         movable = np.flatnonzero(released > 0)
