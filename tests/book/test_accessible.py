@@ -51,7 +51,8 @@ PREPARE = """() => {
   for (const fold of document.querySelectorAll('details')) fold.open = true;
   for (const fold of document.querySelectorAll('.toggle-hidden'))
     fold.classList.remove('toggle-hidden');
-  for (const formula of document.querySelectorAll('mjx-container svg')) formula.replaceChildren();
+  for (const formula of document.querySelectorAll('mjx-container svg, mjx-assistive-mml'))
+    formula.replaceChildren();
 }"""
 
 

@@ -301,7 +301,7 @@ def test_what_is_cut_or_torn_is_seen(served: str, book: Book, browser: Browser) 
         visit.context.close()
 
 
-@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("size", [DESK, PHONE])
 def test_tables_of_sentences_do_not_scroll(
     size: tuple[int, int], served: str, browser: Browser
 ) -> None:
@@ -309,6 +309,10 @@ def test_tables_of_sentences_do_not_scroll(
     try:
         rows = visit.page.locator(".bd-article tbody tr")
         assert rows.count() > 30
+        across = rows.first.locator("td").first.evaluate(
+            "cell => cell.offsetWidth / cell.closest('table').offsetWidth"
+        )
+        assert (across > 0.9) == (size == PHONE), "on a phone a cell is a line of a card"
         assert (
             visit.page.evaluate(
                 "[...document.querySelectorAll('.bd-article table')]"

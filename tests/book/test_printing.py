@@ -28,24 +28,30 @@ LONG = f"""<html><head>
 <div class="cell tag_hide-cell">{FOLD.format("answer code")}
 <div class="cell_output">the answer</div></details></div>
 <div class="toctree-wrapper"><section id="one"><h2>1. Say "q" \\ now</h2>
-<section id="two"><h3>1.1. Deep</h3></section></section></div>
-<div class="toctree-wrapper"><section id="library-reference"><h2>Library</h2></section></div>
+<section id="two"><h3>1.1. Deep</h3></section>
+<details class="page-code"><summary>Re-run</summary>page code</details>
+<div class="toctree-wrapper"><section id="within"><h3>1.2. Within</h3></section></div></section>
+<section id="after"><h2>2. After</h2></section></div>
+<div class="toctree-wrapper"><section id="library-reference"><h2>Library</h2>
+<div class="toctree-wrapper"><section id="modules"><h3>Modules</h3></section></div></section></div>
 </section></article></body></html>"""
 
 
 def test_the_long_page_is_laid_out_in_chapters() -> None:
     paper = BeautifulSoup(laid_out(LONG, Book(ROOT)), "html.parser")
     chapters = paper.select("body > section.printed-chapter")
-    assert [chapter["id"] for chapter in chapters] == ["first", "one"]
+    assert [chapter["id"] for chapter in chapters] == ["first", "one", "within", "after"]
     assert [head.get_text(strip=True) for head in paper.select("section h1")] == [
         "First",
         '1. Say "q" \\ now',
+        "1.2. Within",
+        "2. After",
     ]
     assert [head.get_text() for head in paper.select("h2")] == ["1.1. Deep"]
     text = paper.get_text()
     for kept in ("a plot", "answer code", "the answer", "Contents", "Thinking While Others"):
         assert kept in text
-    for gone in ("figure code", "silent code", "aside", "Show"):
+    for gone in ("figure code", "silent code", "page code", "Re-run", "aside", "Show", "Modules"):
         assert gone not in text
     assert not paper.find("details")
     assert [str(script) for script in paper("script")] == ["<script>window.MathJax = {}</script>"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,26 +122,33 @@ def _one(within: BeautifulSoup | Tag, selector: str) -> Tag:
 def _chapters(soup: BeautifulSoup) -> list[Tag]:
     """Take the chapters out of the first one, in which they are nested, in their order."""
     first = _one(soup, "article.bd-article > section")
-    found = [first]
-    for wrapper in first.select("div.toctree-wrapper"):
-        if wrapper.decomposed:
+    return [first, *_nested(first)]
+
+
+def _nested(chapter: Tag) -> Iterator[Tag]:
+    """Take out what is nested in a chapter: each part, then at once what is nested in that."""
+    for wrapper in chapter.select("div.toctree-wrapper"):
+        if wrapper.decomposed or wrapper.find_parent("div", class_="toctree-wrapper"):
             continue
-        for chapter in wrapper.find_all("section", recursive=False):
-            if chapter["id"] in LEFT_OUT:
-                chapter.decompose()  # with the pages that hang on it
+        for part in wrapper.find_all("section", recursive=False):
+            if part["id"] in LEFT_OUT:
+                part.decompose()  # with the pages that hang on it
                 continue
-            for level in range(2, 7):  # they stand a level below the first
-                for heading in chapter.find_all(f"h{level}"):
+            part.extract()
+            for level in range(2, 7):  # it stands a level below the chapter
+                for heading in part.find_all(f"h{level}"):
                     heading.name = f"h{level - 1}"
-            found.append(chapter.extract())
+            yield part
+            yield from _nested(part)
         wrapper.decompose()
-    return found
 
 
 def _open_folds(soup: BeautifulSoup) -> None:
-    """Leave the code of figures out, and everything else that is folded open."""
+    """Leave the code of figures and of pages out, and everything else that is folded open."""
     for link in soup.select("a.headerlink"):
         link.decompose()
+    for fold in soup.select("details.page-code"):
+        fold.decompose()
     for fold in soup.select("details.hide"):
         cell = fold.find_parent("div", class_="cell")
         if cell is not None and "tag_hide-input" in cell["class"]:
