@@ -332,6 +332,60 @@ def kill_sweep(kills: int, seed: int) -> dict[str, int]:
     return dict(sorted(seen.items()))
 
 
+#: Asks the real engine a few questions, in nine steps that are each kept when they are whole.
+LIVE = """
+import sys
+from pathlib import Path
+from thinkqueue.live.experiment import Experiment, Run, Scale
+runs = (Run(0.5, "best", 5), Run(0.5, "twice", 5), Run(0.5, "best", 5, places=2))
+scale = Scale(runs=runs, repeats=2, questions=1, thoughts=1, tokens=40, rounds=1)
+Experiment(Path(sys.argv[1], "live"), scale, quiet=True).run()
+"""
+
+
+def kill_live(kills: int, seed: int) -> dict[str, int]:
+    """Kill an experiment with a real engine; what was measured whole is never measured again."""
+    choose = random.Random(seed)
+    seen: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "live")
+        command = [sys.executable, "-c", LIVE, folder]
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "lib")}
+
+        def tables() -> dict[str, bytes]:
+            return {path.name: path.read_bytes() for path in place.glob("*.csv")}
+
+        began = time.monotonic()
+        subprocess.run(command, env=environment, check=True)
+        length, names = time.monotonic() - began, set(tables())
+        shutil.rmtree(place)
+        while seen["kills"] < kills:
+            before = tables()
+            run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            try:
+                said = run.communicate(timeout=choose.uniform(0, length / 2))[1]
+                assert run.returncode == 0, said
+                assert set(tables()) == names
+                seen["finished"] += 1
+                shutil.rmtree(place)
+                continue
+            except subprocess.TimeoutExpired:
+                family = _family(run.pid)
+            _kill(psutil.Process(run.pid))
+            run.communicate()
+            orphans = gone(family)
+            assert not orphans, f"these work on: {orphans}"
+            after = tables()
+            assert {name: after.get(name) for name in before} == before, "a whole table changed"
+            seen["kills"] += 1
+            seen["the engine was at work"] += bool(family)
+            seen["tables kept over a kill"] += len(after)
+            print(f"{seen['kills']:3d} {len(after)} of {len(names)} tables", flush=True)
+        subprocess.run(command, env=environment, check=True)
+        assert set(tables()) == names
+    return dict(sorted(seen.items()))
+
+
 FILE_SIZES = (0, 300, 20_000, 60_000, 400_000, 1_500_000)
 DISKS = ("16k", "200k", "1m", "4m")
 
@@ -410,6 +464,8 @@ def main(*parts: str) -> None:
         keep("full", without_room(FILE_SIZES, DISKS if os.geteuid() == 0 else ()))
     if "sweep" in parts:
         keep("sweep", _rows(kill_sweep(30, SEED)))
+    if "live" in parts:
+        keep("live", _rows(kill_live(20, SEED)))
     if "book" in parts:
         keep("book", _rows(kill_small_book(100, SEED, lambda seen: keep("book", _rows(seen)))))
 
@@ -419,4 +475,4 @@ def _rows(seen: Seen) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or ("full", "sweep", "book")))
+    main(*(sys.argv[1:] or ("full", "sweep", "live", "book")))

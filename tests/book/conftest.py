@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+from tests.book.visits import Silent, serving
 from tests.repeated import copied
 
 from thinkqueue.book import checksums
+from thinkqueue.book.browser import find_browser
 from thinkqueue.book.layout import Book
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +44,22 @@ def book() -> Book:
     done = run_book_command("build", root=ROOT)
     assert done.returncode == 0, f"the book does not build:\n{done.stdout}\n{done.stderr}"
     return Book(ROOT)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_browser()
+    if executable is None:
+        pytest.fail("the pages are tested in a Chromium, which `make test` installs", pytrace=False)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def served(book: Book) -> Iterator[str]:
+    yield from serving(Silent, book)
 
 
 @pytest.fixture

@@ -10,27 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from tests.workloads import DATA, QWEN
 
 import thinkqueue as tq
-from thinkqueue.book.browser import find_browser
 from thinkqueue.book.explorer import SCRIPT, STYLE, explorer_place
 
 STATIC = Path(__file__).parents[2] / "chapters" / "_static"
 BUSY = 0.1
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = find_browser()
-    if executable is None:
-        pytest.fail("the pages are tested in a Chromium, which `make test` installs", pytrace=False)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -171,6 +171,8 @@ def _changes(node: ast.AST) -> Iterator[Change]:
             yield "condition", negated
         case ast.IfExp():
             yield "condition", ast.IfExp(node.test, node.orelse, node.body)
+        case ast.Return(value=ast.Constant(value=None)):
+            return
         case ast.Return(value=ast.expr()):
             yield "return", ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Continue() | ast.Break():

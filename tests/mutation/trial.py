@@ -77,7 +77,7 @@ def trials(
             if not batches:
                 yield mutant, "not reached"
                 continue
-            limit = 30 + 3 * round(seconds)
+            limit = 12 + 3 * round(seconds)
             until = time.monotonic() + 20 * limit
             running[_start(mutant, batches, limit)] = Running(mutant, until)
         time.sleep(0.02)

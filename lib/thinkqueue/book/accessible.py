@@ -9,6 +9,11 @@ _REPAIRS = tuple(
     for pattern, replacement in (
         # what is said aloud must hold what is written; without a label that is what is written
         (r'<summary aria-label="[^"]*">', "<summary>"),
+        # an arrow is not a name: the fold of a chapter's pages has that of the chapter
+        (
+            r'(<a [^>]*>([^<]*)</a><details[^>]*><summary)>(<span class="toctree-toggle")',
+            r'\1 aria-label="Within \2">\3',
+        ),
         (
             r'(<button class="[^"]*search-button-field[^"]*" title="Search") aria-label="Search"',
             r"\1",
@@ -16,6 +21,7 @@ _REPAIRS = tuple(
         (r'(<i class="theme-switch [^>]*data-mode="\w+") *title="[^"]*"', r'\1 aria-hidden="true"'),
         # a list may hold nothing but its items, and a citation is none
         (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+        (r' role="doc-biblioentry"', ""),
     )
 )
 

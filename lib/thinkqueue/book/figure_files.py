@@ -56,6 +56,25 @@ def write_figure_files(images: Path, notebooks: Iterable[Any]) -> None:
                 path.with_suffix(".csv").write_text(found["csv"], encoding="utf-8")
 
 
+def write_shared_picture(target: Path, notebook: Any) -> bool:
+    """Write what is shown beside a shared link, the first figure of a page; say whether it has one.
+
+    Parameters
+    ----------
+    target
+        Where the PNG goes.
+    notebook
+        The executed notebook of the page.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if drawn := output.get("metadata", {}).get(FIGURE_FILES):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(base64.b64decode(drawn["png"]))
+                return True
+    return False
+
+
 def dressed(page: str, images: Path) -> str:
     """Let a page show each figure as its theme asks, and offer its files.
 

@@ -6,7 +6,8 @@ instead of in a legend. Figures come out as SVG with a transparent ground, byte 
 from one run to the next; for the dark page `thinkqueue.book.inks` replaces their inks.
 
 One colour a task throughout: type number k has ``line_colours(len(workload))[k]``, here and in the
-explorer. What is no task type (methods, laws, cases) is drawn in `SERIES`.
+explorer. What is no task type (methods, laws, cases) is drawn in `SERIES`, which is what lines get
+that ask for no colour. A figure is 6 inches wide: on a phone its text is then 9 pixels high.
 
 Caption and alternative text belong to the code cell, in its ``---`` block::
 
@@ -52,6 +53,9 @@ __all__ = [
 #: Where the output of a cell keeps the files of its figure.
 FIGURE_FILES = "thinkqueue.figure_files"
 
+#: Across and down, in pixels, what stands beside a shared link.
+SHARED = (1200, 630)
+
 #: What Matplotlib calls a line that was given no label.
 _UNNAMED = re.compile(r"_child\d+")
 
@@ -67,7 +71,7 @@ _STYLE: Any = {
     "axes.titlesize": 13,
     "figure.constrained_layout.use": True,
     "figure.facecolor": "none",
-    "figure.figsize": (6.5, 4.0),
+    "figure.figsize": (6.0, 3.8),
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 12,
@@ -99,7 +103,7 @@ def use_book_style() -> None:
         from cycler import cycler
 
     mpl.rcParams.update(_STYLE)
-    mpl.rcParams["axes.prop_cycle"] = cycler(color=PALETTE)
+    mpl.rcParams["axes.prop_cycle"] = cycler(color=SERIES)
     _draw_svg_in_notebooks()
 
 
@@ -310,8 +314,38 @@ def _draw_svg_in_notebooks() -> None:
 
 
 def _for_those_who_cite(figure: Figure, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return nothing else to show, and what goes along: the drawing for paper, and its points."""
+    """Return nothing else to show, and what goes along: for paper, as points, for a shared link."""
     file = io.BytesIO()
     figure.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
-    files = {"pdf": base64.b64encode(file.getvalue()).decode(), "csv": figure_data(figure)}
+    files = {
+        "pdf": base64.b64encode(file.getvalue()).decode(),
+        "csv": figure_data(figure),
+        "png": base64.b64encode(shared_picture(figure)).decode(),
+    }
     return {}, {FIGURE_FILES: files}
+
+
+def shared_picture(figure: Figure) -> bytes:
+    """Draw a figure on a white ground of the shape in which a shared link is shown, as PNG.
+
+    Parameters
+    ----------
+    figure
+        The figure, of any shape; it is drawn whole.
+    """
+    from matplotlib.transforms import Bbox
+
+    across, down = SHARED
+    drawn = figure.get_tightbbox().padded(0.2)
+    width = max(drawn.width, drawn.height * across / down)
+    height = width * down / across
+    left = (drawn.x0 + drawn.x1 - width) / 2
+    bottom = (drawn.y0 + drawn.y1 - height) / 2
+    frame = Bbox.from_bounds(left, bottom, width, height)
+    file = io.BytesIO()
+    # a thousandth of a pixel more, since sizes are cut to whole ones
+    figure.savefig(
+        file, format="png", bbox_inches=frame, dpi=(across + 1e-3) / width, facecolor="white",
+        metadata={"Software": None},
+    )  # fmt: skip
+    return file.getvalue()

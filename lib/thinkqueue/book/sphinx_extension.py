@@ -3,9 +3,10 @@
 * Outputs in the cache are dropped when the library, the data or the lock changed, and the pages
   are read anew.
 * MathJax comes out of an installed package, so that pages ask nothing of another host; what of
-  the theme no page needs is taken away.
+  the theme no page needs is taken away, down to its rules and icons.
 * Each page can be downloaded as text and as executed notebook.
 * Buttons that lead to the public repository appear when its address is set.
+* A shared link shows the first figure of the first page.
 * Figures come in two renderings, for the light page and for the dark one, and as files to cite;
   their code stands below them.
 * The first page has its explorer, and the code of a page can stand in one fold; the numbers of an
@@ -40,18 +41,26 @@ from thinkqueue.book.cache import OutputCache
 from thinkqueue.book.citing import bibtex
 from thinkqueue.book.execution import has_code, read_notebook
 from thinkqueue.book.explorer import ExplorerDirective, load_explorer
-from thinkqueue.book.figure_files import dressed, write_figure_files
-from thinkqueue.book.figures import FIGURE_FILES
+from thinkqueue.book.figure_files import dressed, write_figure_files, write_shared_picture
+from thinkqueue.book.figures import FIGURE_FILES, SHARED
 from thinkqueue.book.layout import Book
 from thinkqueue.book.listings import data_sections, module_index, module_sections
 from thinkqueue.book.manifest import manifest
+from thinkqueue.book.numerals import typeset
 from thinkqueue.book.page_code import FoldCode, PageCode, PageCodeDirective, PlaceCode
 from thinkqueue.book.publishing import theme_options
+from thinkqueue.book.slim import slim
 
 _MATHJAX = "tex-svg-full.js"
 _SOURCE_LINK = re.compile(r'(<a href="[^"]*_sources/[^"]*")(?! download)')
 # the style sheet draws the same icons out of a font a tenth as heavy
 _ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
+# before anything is drawn or fetched it is known whether the page is light or dark
+_THEME = re.compile(r'(dataset\.theme = )localStorage\.getItem\("theme"\) \|\| "auto";')
+_KNOWN_THEME = (
+    r'\1{dark: "dark", light: "light"}[document.documentElement.dataset.mode]'
+    ' || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");'
+)
 # code in markup is what a strict Content-Security-Policy forbids first; book.js calls it instead
 _HANDLER = re.compile(r' onclick="(?:window\.)?(print|toggleFullScreen)\(\)"')
 # no line begins with what belongs to the formula before it, or ends with what opens the next one
@@ -59,6 +68,7 @@ _BOUND = re.compile(
     r'[(\[“‘]*<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)\]”’…]+'
     r'|[(\[“‘]+<span class="math notranslate nohighlight">[^<]*</span>'
 )
+_SHARED = "_static/shared.png"
 _MODULES = "<!-- every public module -->"
 _PART = re.compile(r"<!-- the public modules of (\w+) -->")
 _ENTRY = "<!-- the entry for a bibliography -->"
@@ -86,9 +96,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", begin, priority=100)
     app.connect("env-get-outdated", outdated_pages)
     app.connect("env-updated", pages_with_manifest)
+    app.connect("env-check-consistency", draw_shared_picture)
     app.connect("source-read", write_listings)
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)
+    app.connect("doctree-resolved", set_numbers)
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", load_explorer)
     app.connect("html-page-context", describe)
@@ -235,12 +247,25 @@ def fill_manifests(app: Sphinx, doctree: nodes.document, page: str) -> None:
         (app.env.titles[name].astext(), f"{seconds:.1f} s") for name, seconds in _run_times(app.env)
     ]
     tables = [
-        _table(("Computed on", ""), computed),
+        _table(("Of this build", "Value"), computed),
         _table(("Chapter", "Run time"), times),
         _table(("Package", "Version"), content["versions"].items()),
     ]
     for placeholder in placeholders:
         placeholder.replace_self([table.deepcopy() for table in tables])
+
+
+def set_numbers(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Set the numbers that sentences state in the book's numerals.
+
+    Parameters
+    ----------
+    app, doctree, page
+        As Sphinx gives them.
+    """
+    for stated in doctree.findall(nodes.inline):
+        if "pasted-text" in stated["classes"]:
+            stated[:] = [nodes.Text(typeset(stated.astext()))]
 
 
 def _run_times(env: BuildEnvironment) -> list[tuple[str, float]]:
@@ -262,6 +287,22 @@ def _table(head: tuple[str, str], rows: Any) -> nodes.table:
         cols=2,
     )
     return nodes.table("", group)
+
+
+def draw_shared_picture(app: Sphinx, env: BuildEnvironment) -> None:
+    """Put the first figure of the first page where a shared link shows it, if there is one.
+
+    Parameters
+    ----------
+    app, env
+        As Sphinx gives them.
+    """
+    book = Book(Path(app.srcdir))
+    notebook = executed_notebook(book, book.pages[0])
+    target = Path(app.outdir, _SHARED)
+    env.thinkqueue_shared = (  # type: ignore[attr-defined]
+        notebook is not None and write_shared_picture(target, notebook)
+    )
 
 
 def offer_notebook(
@@ -317,7 +358,10 @@ def _offered(notebook: Path, done: Any | None) -> str:
 def describe(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Say what a page is about where a link to it is shown: its title and its first paragraph.
+    """Say what a page is about where a link to it is shown: title, first paragraph, a picture.
+
+    The picture has its full address where the book has one. Until then its address starts from the
+    page, which not everybody who shows links understands.
 
     Parameters
     ----------
@@ -335,6 +379,15 @@ def describe(
         'property="og:description"': said,
         'name="twitter:card"': "summary",
     }
+    if getattr(app.env, "thinkqueue_shared", False):
+        base = str(app.config.html_baseurl)
+        across, down = SHARED
+        tags |= {
+            'property="og:image"': base + _SHARED if base else context["pathto"](_SHARED, 1),
+            'property="og:image:width"': str(across),
+            'property="og:image:height"': str(down),
+            'name="twitter:card"': "summary_large_image",
+        }
     lines = [f'<meta {name} content="{html.escape(text)}" />' for name, text in tags.items()]
     context["metatags"] = "\n".join([context.get("metatags", ""), *lines]) + "\n"
 
@@ -402,12 +455,15 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         text = _ICON_SCRIPT.sub("", _SOURCE_LINK.sub(r"\1 download", text))
         text = _BOUND.sub(r'<span class="bound">\g<0></span>', text)
         text = accessible(_HANDLER.sub(r' data-calls="\1"', text))
+        text = _THEME.sub(_KNOWN_THEME, text)
         if app.builder.name == "html":
             text = dressed(text, images)
         path.write_text(text, encoding="utf-8")
     for file in Path(app.outdir, "_static", "scripts").glob("*"):
         if file.suffix == ".map" or file.name.startswith("fontawesome"):
             file.unlink()
+    if app.builder.name == "html":
+        slim(Path(app.outdir), (book.root / "chapters" / "_static").glob("*.css"))
     content = manifest(Book(Path(app.srcdir)))
     content["run_seconds"] = dict(_run_times(app.env))
     text = json.dumps(content, indent=1) + "\n"

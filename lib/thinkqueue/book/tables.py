@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from thinkqueue.book.numerals import typeset
 from thinkqueue.names import printable
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _NUMBER = re.compile(r"[-+±−≤≥<>~$]?\s?\d|[-–—∞]$|$")
 def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
     """Set rows as a table, in which no text is taken for markup or for a formula.
 
-    A column in which everything begins like a number is set to the right. On a phone each row of a
-    wide table becomes a card, on which every cell has its heading.
+    A column in which everything begins like a number is set to the right, in the book's numerals.
+    On a phone each row of a wide table becomes a card, on which every cell has its heading.
 
     Parameters
     ----------
@@ -35,6 +36,9 @@ def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
         head: "number" if all(_NUMBER.match(row.get(head, "")) for row in texts) else "text"
         for head in heads
     }
+
+    for row in texts:
+        row |= {head: typeset(row[head]) for head in row if kinds[head] == "number"}
 
     def cells(tag: str, row: Mapping[str, str]) -> str:
         return "".join(

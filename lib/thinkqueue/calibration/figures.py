@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = {
-    "saturating": "#0072b2",
-    "power law": "#8a6100",
-    "logistic": "#00775a",
-    "Hill": "#b84a00",
+    "saturating": "#7a3fb0",
+    "power law": "#222222",
+    "logistic": "#b3123c",
+    "Hill": "#222222",
     "any concave": "#6b6b6b",
 }
 #: What is written, in points; 9 px on a phone 390 px wide.
 _SIZE = 12
 _DASHES = {"power law": ":", "any concave": "-."}
-_REJECTED = ("✗", "#B04A00")
+_REJECTED = ("✗", "#b3123c")
 _MARKS = {
-    Verdict.ADEQUATE: ("✓", "#005A8E"),
-    Verdict.NOT_IDENTIFIED: ("?", "#555555"),
+    Verdict.ADEQUATE: ("✓", "#222222"),
+    Verdict.NOT_IDENTIFIED: ("?", "#6b6b6b"),
     Verdict.NOT_EXPONENTIAL: _REJECTED,
     Verdict.S_SHAPED: _REJECTED,
     Verdict.NOT_MONOTONE: _REJECTED,
@@ -74,7 +74,7 @@ def draw_series(tasks: Mapping[str, AccuracyFit], columns: int = 2) -> Figure:
         from matplotlib.figure import Figure
 
     rows = -(-len(tasks) // columns)
-    figure = Figure(figsize=(6.5, 1.0 + 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(6.0, 1.0 + 2.4 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for panel, (name, fitted) in zip(panels, tasks.items(), strict=False):
         draw_panel(panel, name, fitted)

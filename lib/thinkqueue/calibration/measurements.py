@@ -467,10 +467,9 @@ def _notes_on_rows(measured: Measurements) -> list[str]:
         many = min(used.size / 2, MOST_POINTS)
         if used.size >= _FEWEST_SINGLES and np.unique(used).size > many:
             notes.append(
-                f"Task {shown(task)} has single questions with the tokens they used and no "
-                f"budget. Hard "
-                "questions think longer and fail more often, so this shows no effect of a budget: "
-                "add the column 'budget'."
+                f"Task {shown(task)} has single questions with the tokens they used and no budget. "
+                "Hard questions think longer and fail more often, so this shows no effect of a "
+                "budget: add the column 'budget'."
             )
         if np.isfinite(measured.tokens[rows]).any() and not measured.measured_in_use(task):
             notes.append(

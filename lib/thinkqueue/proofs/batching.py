@@ -97,7 +97,7 @@ def exact_steps(server: Batching, flint: Any) -> Steps:
     rate = [flint.fmpq(0), *(n / t for n, t in enumerate(tau[: min(last, cap or last)], 1))]
     rises = [y - x for x, y in pairwise(rate)]
     sure = rises[-1] >= 0 and all(x >= y for x, y in pairwise(rises))
-    if not sure or (cap is None and (c < 0 or s < 0)):
+    if not sure:  # and where it is, the line beyond has c ≥ 0 and s ≥ 0
         raise WorkloadError(
             "The rate n/τ(n) of this table is concave up to rounding only, so that nothing is "
             "certain; TokenTime(base, per_query) leaves no such doubt.",

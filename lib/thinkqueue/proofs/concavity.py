@@ -413,7 +413,7 @@ def _cut(low: Array, high: Array, slope: Array, limit: float) -> Array:
     others = np.sum(slope * low) - slope * low
     with np.errstate(divide="ignore"):
         reach = np.where(slope > 0, (limit - others + 1e-12 * limit) / slope, np.inf)
-    return np.asarray(np.minimum(high, np.where(reach < 0, -np.inf, reach * (1 + 1e-12))))
+    return np.asarray(np.minimum(high, np.where(reach < 0, -np.inf, reach)))
 
 
 def _proven_on(matrix: QuadraticMatrix, middle: Array, radius: Array) -> bool:

@@ -112,7 +112,7 @@ class ProjectedGradient:
             if answers.delay.at(p, target).slack > 0:
                 d = target - base.tokens
                 there = tangent(p, target, answers)
-                finite = np.where(p.share > 0, bend * p.share, 0)
+                finite = p.share * np.where(np.isfinite(bend), bend, 0)
                 promise = first(total(p.share * base.slope, d) - ease / 2 * total(finite * d, d))
                 if ease == 1.0 or there.objective >= base.objective + promise - blur:
                     return there, ease

@@ -89,10 +89,9 @@ def most_accurate(workload: Workload, ration: Ration, caps: Array) -> tuple[Arra
             root, step = root + step, 2 * step
         price = float(np.exp(root))
         tokens = reply(price)
-    # at any price the dual value is a bound
-    best = reply(price)
-    bound = float(worth @ w.curves.value(best))
-    bound += price * (ration.room - ration.used(w.share, best))
+    # at any price the dual value of the best replies is a bound
+    bound = float(worth @ w.curves.value(tokens))
+    bound += price * (ration.room - ration.used(w.share, tokens))
     return tokens, bound
 
 

@@ -318,7 +318,6 @@ def solve_limits(
     *,
     gap: float,
     rounds: int,
-    safe: Array | None = None,
     hopeless: float = -np.inf,
 ) -> Found:
     """Add tangents until the bound meets what is reached.
@@ -335,15 +334,13 @@ def solve_limits(
         When to stop.
     rounds : int
         How many evaluations to spend.
-    safe : ndarray, (N,), optional
-        Budgets that keep the limits; no tokens at all where not given.
     hopeless : float, optional
         Stop once the bound is below this.
     """
-    safe = np.zeros(len(most)) if safe is None else safe
-    # a limit that no tokens keep exactly leaves no way inwards; then the safe budgets stay
-    inside = excess(tangents, limits, safe, tangents.touch(safe, limits))
-    best = Found(safe, tangents.value(safe), np.inf, safe)
+    nothing = np.zeros(len(most))
+    # a limit that no tokens keep exactly leaves no way inwards; then it stays at no tokens
+    inside = excess(tangents, limits, nothing, tangents.touch(nothing, limits))
+    best = Found(nothing, tangents.value(nothing), np.inf, nothing)
     for _ in range(rounds):
         model = tangents.model(limits, most)
         bound = min(best.upper_bound, model.upper_bound)
@@ -353,14 +350,14 @@ def solve_limits(
             break
         at = outer
         while tangents.slack(at) < FULLEST * tangents.idle_slack:
-            at = safe + 0.9 * (at - safe)
+            at = 0.9 * at
         broken = excess(tangents, limits, at, tangents.touch(at, limits))
         broken += tangents.error * limits.matrix.sum(axis=1)
         over = broken > 0
-        # h is convex: on the way to the safe budgets it falls below the line between both ends
+        # h is convex: on the way to no tokens it falls below the line between both ends
         if (inside[over] < 0).all():
             part = float((broken[over] / (broken[over] - inside[over])).max(initial=0.0))
-            kept = at + part * (safe - at)
+            kept = (1 - part) * at
             value = tangents.value(kept)
             if value > best.value:
                 best = replace(best, tokens=kept, value=value)

@@ -197,8 +197,9 @@ class Choices:
         value : callable
             Positions (N,) → one value a type (N,).
         """
-        reached = value(index)
-        for way in (1, -1):
+        reached, way, ended = value(index), 1, False
+        while True:  # a stride may pass the top, and so may the way back
+            before = index
             stride = np.ones_like(index)  # doubles while that leads up, then halves
             while stride.any():
                 step = np.clip(index + way * stride, 0, self.count - 1)
@@ -206,7 +207,9 @@ class Choices:
                 better = tried > reached
                 index, reached = np.where(better, step, index), np.where(better, tried, reached)
                 stride = np.where(better, 2 * stride, stride // 2)
-        return index
+            if ended and np.array_equal(index, before):
+                return index
+            way, ended = -way, True
 
     def window(
         self, index: Index, keep: Callable[[Index], NDArray[np.bool_]]

@@ -79,9 +79,9 @@ def reduce(choices: Choices, look: Tangent, incumbent: float) -> Reduced:
     size = float(choices.worth(choices.tokens(best)).sum() + price @ choices.tokens(best))
     tolerance = 2 * blur((size + time + paid + abs(incumbent)) / first(look.state.slack))
     slack = bound - incumbent + tolerance
+    low, high = choices.window(best, lambda index: np.asarray(top - value(index) <= slack))
     # a type that never comes costs nothing and earns nothing: leave its budget alone
     matters = w.share > 0
-    low, high = choices.window(best, lambda index: matters & (top - value(index) <= slack))
     low, high = np.where(matters, low, best), np.where(matters, high, best)
     return Reduced(low, high, bound, tolerance, price, top)
 
