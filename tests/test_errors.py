@@ -56,3 +56,11 @@ def test_an_error_of_the_system_names_its_file_if_it_has_one():
     assert sentence(OSError(28, "No space left", "a.toml")) == "a.toml: No space left."
     assert sentence(OSError(28, "No space left")) == "No space left."
     assert sentence(OSError("what pyarrow says")) == "what pyarrow says"
+
+
+def test_whatever_a_message_quotes_it_can_be_read():
+    message = str(tq.ThinkQueueError(f"a\x1b[31m\u202e\n{'x' * 10_000} is too long."))
+    first, second = message.split("\n")
+    assert first == r"a\x1b[31m\u202e"
+    assert len(second) == 500
+    assert second.endswith(" is too long.")

@@ -18,16 +18,20 @@ NEEDS = {
     "tq.read_measurements(parquet)": ("pyarrow", "calibrate"),
     "draw_series({})": ("matplotlib", "book"),
     "use_book_style()": ("matplotlib", "book"),
+    "engine(model=Path('pyproject.toml')).__enter__()": ("xllamacpp", "live"),
     "cluster('tcp://127.0.0.1:1').__enter__()": ("distributed", "cluster"),
 }
 PROGRAM = """
 import json, sys
-for name in ("numba", "flint", "pandas", "pyarrow", "matplotlib", "dask", "distributed", "tqdm"):
+from pathlib import Path
+for name in ("numba", "flint", "pandas", "pyarrow", "matplotlib", "dask", "distributed", "tqdm",
+             "xllamacpp"):
     sys.modules[name] = None
 import thinkqueue as tq
 from thinkqueue.book.figures import use_book_style
 from thinkqueue.calibration.figures import draw_series
 from thinkqueue.executors import cluster
+from thinkqueue.live.engine import engine
 workload = tq.Workload.from_toml("data/workloads/qwen3-8b.toml")
 tokens = tq.solve(workload).tokens
 said, parquet = {}, sys.argv[2]

@@ -63,7 +63,8 @@
   function checkNumber(name, value, low, high, of) {
     if (typeof value !== "number" || !(value >= low && value <= high)) {
       const least = low === SMALLEST ? "positive" : "at least " + low;
-      throw new WorkloadError(name + of + " is " + value + "; it must be a number, " + least +
+      const given = typeof value === "object" ? JSON.stringify(value) : value;
+      throw new WorkloadError(name + of + " is " + given + "; it must be a number, " + least +
         " and at most " + high + ".");
     }
   }
@@ -659,7 +660,7 @@
         });
         return;
       }
-      pair(reader, table);
+      pair(reader, table, 0);
       ended(reader);
     });
     return workloadOf(document);
@@ -690,7 +691,7 @@
     }
   }
 
-  function pair(r, table) {
+  function pair(r, table, depth) {
     const path = keyPath(r), key = path.pop();
     for (const outer of path) {
       if (table[outer] === undefined) table[outer] = Object.create(null);
@@ -700,7 +701,7 @@
     if (r.text[r.at] !== "=") r.fail("there is no = after " + JSON.stringify(key));
     r.at++;
     if (table[key] !== undefined) r.fail(JSON.stringify(key) + " is given twice");
-    table[key] = value(r, 0);
+    table[key] = value(r, depth);
   }
 
   function value(r, depth) {
@@ -713,7 +714,7 @@
       r.at++;
       skip(r);
       while (r.text[r.at] !== close) {
-        if (c === "{") pair(r, made); else made.push(value(r, depth + 1));
+        if (c === "{") pair(r, made, depth + 1); else made.push(value(r, depth + 1));
         skip(r);
         if (r.text[r.at] === ",") { r.at++; skip(r); } else if (r.text[r.at] !== close) {
           r.fail("a bracket is not closed; this page reads lists of one line");

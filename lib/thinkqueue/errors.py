@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from thinkqueue.names import legible
+
 
 class ThinkQueueError(ValueError):
     """The root of every error that this library raises on purpose.
 
-    Errors with attributes survive pickling, and so the way home from a worker process.
+    Errors with attributes survive pickling, and so the way home from a worker process. Whatever a
+    message quotes, its lines are printable and no longer than 500 letters.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(legible(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args), vars(self)

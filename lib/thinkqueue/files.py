@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 #: The name of what is being written; a kill may leave it behind, and it is nobody's content.
@@ -73,7 +74,51 @@ def write_atomically(path: Path, text: str) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write several text files, none of them before all are on the disk under other names.
+
+    What cannot be written, for want of space or of permission, leaves every file as it was.
+
+    Parameters
+    ----------
+    texts : mapping of Path to str
+        Regular files to write or replace, and their new content.
+
+    Raises
+    ------
+    OSError
+        If one cannot be written; the error names it.
+    """
+    asides: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            try:
+                whole = Path(os.path.realpath(path))
+                before = whole.stat() if whole.exists() else None
+                if before is not None and not stat.S_ISREG(before.st_mode):
+                    raise OSError(errno.EINVAL, "this is no regular file")
+                asides[whole] = _aside(whole, text.encode("utf-8"), before)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+        for whole, aside in asides.items():
+            aside.replace(whole)
+    except BaseException:
+        for aside in asides.values():
+            aside.unlink(missing_ok=True)
+        raise
+
+
 def _replace(path: Path, content: bytes, before: os.stat_result | None) -> None:
+    aside = _aside(path, content, before)
+    try:
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _aside(path: Path, content: bytes, before: os.stat_result | None) -> Path:
+    """Write what a file is to hold beside it, on the disk, and return where."""
     if before is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     aside = path.with_name(PART.replace("*", secrets.token_hex(8)))
@@ -87,10 +132,10 @@ def _replace(path: Path, content: bytes, before: os.stat_result | None) -> None:
             with contextlib.suppress(PermissionError):
                 os.chown(aside, before.st_uid, before.st_gid)
             aside.chmod(stat.S_IMODE(before.st_mode))
-        aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+    return aside
 
 
 def _is_standard_output(file: os.stat_result) -> bool:

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_LONGEST, _MOST = 40, 6
+_LONGEST, _MOST, _LONGEST_LINE = 40, 6, 500
 
 
 def printable(text: str) -> str:
@@ -37,6 +37,17 @@ def brief(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def legible(message: str) -> str:
+    """Return a message with each line printable and cut to what can be read at a glance.
+
+    Parameters
+    ----------
+    message : str
+        What to say; a text from outside in it may hold anything.
+    """
+    return "\n".join(brief(printable(line), _LONGEST_LINE) for line in message.split("\n"))
 
 
 def shortened(names: Sequence[str], width: int) -> tuple[str, ...]:

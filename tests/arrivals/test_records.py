@@ -64,3 +64,14 @@ def test_statistics_and_outcomes_are_those_of_the_traces_where_they_are_found():
             assert new.objective == pytest.approx(old.objective, rel=1e-3)
             assert new.mean_waiting_time == pytest.approx(old.mean_waiting_time, rel=1e-2)
     assert len(traces) in (0, len(RECORDED))
+
+
+def test_records_are_written_all_or_none(tmp_path):
+    write_records(tmp_path, list(RECORDED.values())[:1])
+    (tmp_path / "outcomes.csv").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "outcomes.csv").mkdir()  # nothing can be written here
+    with pytest.raises(OSError, match=r"outcomes\.csv"):
+        write_records(tmp_path, list(RECORDED.values()))
+    (tmp_path / "outcomes.csv").rmdir()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

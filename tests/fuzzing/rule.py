@@ -13,8 +13,8 @@ import numpy as np
 
 from thinkqueue.errors import ThinkQueueError
 
-#: A sentence that is longer tells nobody anything.
-LONGEST = 1000
+#: An error cuts a longer sentence wherever that is, so what it quotes must be cut before.
+LONGEST = 499
 
 
 class Ended(Enum):

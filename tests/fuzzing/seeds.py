@@ -36,6 +36,26 @@ base_time = 0.1
 time_per_token = 0.01
 accuracy = { kind = "interpolated", tokens = [0, 100, 1000], accuracy = [0.1, 0.5, 0.6] }
 """
+_MIXED = """\
+arrival_rate = 0.1
+accuracy_weight = 30.0
+
+[[task]]
+name = "a"
+share = 0.5
+gain = 0.5
+rate = 1e-3
+baseline = 0.1
+base_time = 0.1
+time_per_token = 0.01
+
+[[task]]
+name = "b"
+share = 0.5
+base_time = 0.1
+time_per_token = 0.01
+accuracy = { kind = "logistic", intercept = -9.0, steepness = 1.4 }
+"""
 _TABLE = """\
 arrival_rate = 0.1
 accuracy_weight = 30.0
@@ -100,7 +120,7 @@ def _texts(*texts: str) -> list[bytes]:
 def seeds(door: str) -> tuple[bytes, ...]:
     """Return what is well formed at a door."""
     if door == "workload":
-        return (*(path.read_bytes() for path in WORKLOADS), *_texts(_MORE, _TABLE))
+        return (*(path.read_bytes() for path in WORKLOADS), *_texts(_MORE, _MIXED, _TABLE))
     if door in ("measurements", "parquet"):
         own = [path.read_bytes() for path in sorted((DATA / "measurements").glob("qwen3-8b*.csv"))]
         return tuple(_texts(*_MEASUREMENTS)) + (tuple(own) if door == "measurements" else ())

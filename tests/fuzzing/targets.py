@@ -49,9 +49,18 @@ def workload(data: bytes) -> Ended:
             if sorted(os.listdir(folder)) != ["w.toml"]:
                 message = "a half-written file"
                 raise Finding(message)
-            return list(read.tasks), read.arrival_rate, read.accuracy_weight
+            most = read.max_tokens
+            return list(read.tasks), read.arrival_rate, tq.accuracy(read, most), _load(read, most)
 
     return held(case)
+
+
+def _load(read: tq.Workload, tokens: Any) -> Any:
+    """The load, where a server has one."""
+    try:
+        return tq.utilization(read, tokens)
+    except ThinkQueueError:
+        return None
 
 
 def measurements(data: bytes) -> Ended:

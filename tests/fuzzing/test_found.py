@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from .explorer import tried
 from .rule import Ended
-from .seeds import ROOT
+from .seeds import ROOT, WORKLOADS
 from .targets import DOORS
 
+QWEN = WORKLOADS[0].with_name("qwen3-8b.toml").read_bytes()
 _TASK = b"""
 [[task]]
 name = "a"
@@ -20,6 +23,11 @@ time_per_token = 0.01
 """
 _CURVE = b"gain = 0.5\nrate = 1e-3\n"
 _TOP = b"arrival_rate = 0.1\naccuracy_weight = 30.0\n"
+_HALVES = (
+    _TASK.replace(b"share = 1.0", b"share = 0.5") + b"gain = %s\nrate = %s\n"
+    b'[[task]]\nname = "b"\nshare = 0.5\nbase_time = 0.1\ntime_per_token = 0.01\n'
+    b'accuracy = { kind = "logistic", intercept = -9.0, steepness = 1.4 }\n'
+)
 _STEPS = (
     _TOP + b'[server]\nkind = "batching"\ntoken_time = { queries = [1, 2, 8], seconds = [%s, 0.1, '
     b'0.2] }\n[[task]]\nname = "a"\nshare = 1.0\nbaseline = 0.1\nanswer_tokens = 9\n' + _CURVE
@@ -37,6 +45,18 @@ CASES = {
     "a curve whose kind is a table": (
         "workload",
         _TOP + _TASK.replace(b"baseline = 0.1\n", b"") + b"accuracy = { kind = {} }\n",
+    ),
+    "a gain that is a text, among curves of other kinds": (
+        "workload",
+        _TOP + _HALVES % (b'"x"', b"1e-3"),
+    ),
+    "a rate that is a text, among curves of other kinds": (
+        "workload",
+        _TOP + _HALVES % (b"0.5", b'"x"'),
+    ),
+    "a rate beyond all bounds, among curves of other kinds": (
+        "workload",
+        _TOP + _HALVES % (b"0.5", b"1e308"),
     ),
     "a step that is a table": ("workload", _STEPS % b"{}"),
     "a step that is a text": ("workload", _STEPS % b'"fast"'),
@@ -57,6 +77,19 @@ CASES = {
     "a reference that was cut": ("reference", b"{"),
     "a reference that is a list": ("reference", b"[]"),
     "a reference without tolerances": ("reference", b'{"a": {"value": 1.0}}'),
+    "a value that is no number": (
+        "reference",
+        b'{"a": {"value": NaN, "rtol": 0, "atol": 0}}',
+    ),
+    "a value that no float holds": (
+        "reference",
+        b'{"a": {"value": ' + b"9" * 400 + b', "rtol": 0, "atol": 0}}',
+    ),
+    "a value that is a list": ("reference", b'{"a": {"value": [], "rtol": 0, "atol": 0}}'),
+    "a tolerance without end": (
+        "reference",
+        b'{"a": {"value": 1, "rtol": Infinity, "atol": 0}}',
+    ),
     "a tolerance that is a word": (
         "reference",
         b'{"a": {"value": 1.0, "rtol": "small", "atol": 0}}',
@@ -68,3 +101,19 @@ CASES = {
 def test_what_was_found_is_refused_in_a_sentence(case: str) -> None:
     door, data = CASES[case]
     assert DOORS[door](data) is Ended.REFUSAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a = " + b"{a=" * 20_000,
+        QWEN.replace(b"gain = 0.", b"gain = {} # ", 1),
+        QWEN.replace(b"gain = 0.", b"gain = [{}] # ", 1),
+    ],
+    ids=["tables without end", "a gain that is a table", "a gain that is a list"],
+)
+def test_what_was_found_in_the_explorer_is_refused_in_a_sentence(text: bytes) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("done in Node")
+    assert tried(node, [("paste", text)]) == ["refusal"]

@@ -17,7 +17,7 @@ from thinkqueue.errors import ThinkQueueError
 
 from .damage import spoilt
 from .explorer import findings, tried
-from .rule import Ended, Finding, held
+from .rule import Ended, Finding, held, sentence
 from .seeds import seeds
 from .targets import DOORS
 
@@ -73,7 +73,7 @@ def raising(error: Exception) -> Any:
     [
         lambda: raising(KeyError("x")),
         lambda: raising(ThinkQueueError("")),
-        lambda: raising(ThinkQueueError("a\x1b[31mb")),
+        lambda: sentence("a\x1b[31mb"),
         lambda: raising(ThinkQueueError("a" * 2000)),
         lambda: warnings.warn("overflow", RuntimeWarning, stacklevel=1),
         lambda: [1.0, (2.0, math.nan)],

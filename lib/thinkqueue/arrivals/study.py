@@ -26,7 +26,7 @@ from thinkqueue.arrivals.statistics import ArrivalStatistics, arrival_statistics
 from thinkqueue.arrivals.trace import Trace
 from thinkqueue.delay import mean_waiting_time, utilization
 from thinkqueue.errors import ThinkQueueError
-from thinkqueue.files import write_atomically
+from thinkqueue.files import write_together
 from thinkqueue.names import brief, printable
 from thinkqueue.solution import Solution
 from thinkqueue.solve import solve
@@ -188,7 +188,7 @@ _PLAIN = ("name", "count", "duration", "rate", "cv", "correlation")
 
 
 def write_records(folder: str | os.PathLike[str], recorded: Sequence[Recorded]) -> None:
-    """Write what is recorded of traces as four CSV files.
+    """Write what is recorded of traces as four CSV files, all of them or none.
 
     Parameters
     ----------
@@ -223,6 +223,7 @@ def write_records(folder: str | os.PathLike[str], recorded: Sequence[Recorded]) 
             [list(asdict(outcome).values()) for r in recorded for outcome in r.outcomes],
         ),
     }
+    texts = {}
     for file, (header, rows) in tables.items():
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -231,7 +232,8 @@ def write_records(folder: str | os.PathLike[str], recorded: Sequence[Recorded]) 
             [f"{value:.10g}" if isinstance(value, float) else value for value in row]
             for row in rows
         )
-        write_atomically(Path(folder) / file, text.getvalue())
+        texts[Path(folder) / file] = text.getvalue()
+    write_together(texts)
 
 
 def read_records(folder: str | os.PathLike[str]) -> dict[str, Recorded]:

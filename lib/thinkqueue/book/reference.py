@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from thinkqueue.book.layout import Book, BookError
 from thinkqueue.book.values import Stated, stated_values
 from thinkqueue.checks import one_number
 from thinkqueue.files import write_atomically
-from thinkqueue.names import brief, printable
+from thinkqueue.names import brief, printable, shown
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,27 @@ def load(book: Book, page: str) -> dict[str, Stated]:
         content = json.loads(path.read_text(encoding="utf-8"))
         stated = {name: Stated(**entry) for name, entry in content.items()}
         for value in stated.values():
-            one_number("rtol", value.rtol, least=0)
-            one_number("atol", value.atol, least=0)
+            _check(value)
         return stated
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
         reason = brief(printable(str(error)), 80)
         message = f"{path} is not as `make reference` writes it ({reason}); restore the file."
         raise BookError(message) from error
+
+
+def _check(stated: Stated) -> None:
+    """Refuse a value or a tolerance that nothing can be held against."""
+    tolerances = {"rtol": stated.rtol, "atol": stated.atol}
+    for name, number in tolerances.items():
+        one_number(name, number, least=0)
+    if stated.is_number:
+        one_number("value", cast(float, stated.value), least=-math.inf)
+    elif not isinstance(stated.value, bool | str):
+        message = f"{shown(stated.value)} is no value"
+        raise TypeError(message)
+    if not math.isfinite(stated.allowance):
+        message = "a number is not finite"
+        raise ValueError(message)
 
 
 def renew(book: Book, stated: Mapping[str, Mapping[str, Stated]]) -> list[Difference]:

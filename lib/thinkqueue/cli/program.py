@@ -16,11 +16,10 @@ from typer.core import TyperGroup
 
 import thinkqueue as tq
 from thinkqueue.errors import sentence
-from thinkqueue.names import brief, printable
+from thinkqueue.names import legible, shown
 from thinkqueue.printing import print_anywhere
 
 NOT_REACHED, BAD_INPUT, INFEASIBLE, INTERRUPTED = 1, 2, 3, 130
-LONGEST_LINE = 500
 
 
 class Program(TyperGroup):
@@ -173,9 +172,8 @@ def fail(message: str, status: int) -> NoReturn:
     status : int
         The status.
     """
-    lines = (brief(printable(line), LONGEST_LINE) for line in message.splitlines())
     with suppress(OSError):
-        print("thinkqueue: " + "\n".join(lines), file=sys.stderr)
+        print(f"thinkqueue: {legible(message)}", file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -199,7 +197,7 @@ def pairs(texts: list[str] | None, option: str) -> list[tuple[str, str]]:
     found = [text.rpartition("=") for text in texts]
     for name, equals, _ in found:
         if not (name and equals):
-            message = f"{option} takes NAME=VALUE; it is {texts[0][:40]!r}."
+            message = f"{option} takes NAME=VALUE; it is {shown(texts[0])}."
             raise tq.CalibrationError(message)
     return [(name, value) for name, _, value in found]
 
@@ -223,4 +221,4 @@ def numbers(text: str, option: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        fail(f"{option} takes numbers separated by commas; it is {text!r}.", BAD_INPUT)
+        fail(f"{option} takes numbers separated by commas; it is {shown(text)}.", BAD_INPUT)

@@ -565,9 +565,24 @@ def _curves(curves: Sequence[Curve], names: Sequence[Any] | None) -> Curve:
                 value=curve,
                 task=task,
             )
+        if isinstance(curve, Saturating) and len({*map(type, curves)}) > 1:
+            _check_saturating(curve, names[k] if names is not None else f"type {k + 1}")
     if all(isinstance(curve, Saturating) for curve in curves):
         return Saturating(*([getattr(p, f) for p in curves] for f in CURVE))  # type: ignore[arg-type]
     return together(curves)
+
+
+def _check_saturating(curve: Saturating, task: Any) -> None:
+    """Hold a curve among others to the ranges that it is held to among its own kind."""
+    numbers = {name: floats(name, getattr(curve, name)) for name in CURVE}
+    if any(values.ndim for values in numbers.values()):
+        raise WorkloadError(
+            f"accuracy of task type {shown(task)} is {shown(curve)}; it must have one number each.",
+            parameter="accuracy",
+            value=curve,
+            task=task,
+        )
+    check_ranges(numbers, lambda _: str(task))
 
 
 def _check_curves(curves: Curve, caps: Array, name: Callable[[int], str]) -> None:
