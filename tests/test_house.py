@@ -177,7 +177,7 @@ def test_nothing_obeys_what_it_reads() -> None:
 
 
 #: Permissions that a job of the workflow may ask for, beyond reading the repository.
-GRANTED = {"build": None, "publish": {"pages": "write", "id-token": "write"}}
+GRANTED = {"build": None, "audit": None, "publish": {"pages": "write", "id-token": "write"}}
 
 
 def test_the_workflow_may_do_little() -> None:
