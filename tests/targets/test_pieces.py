@@ -166,6 +166,7 @@ def test_a_tangent_touches_what_is_lost_and_lies_below_it_elsewhere(qwen: tq.Wor
     there = tangents.touch(tokens, limits)
     np.testing.assert_allclose(there, lost(tokens), rtol=1e-9)
     assert len(tangents.which) == 5
+    np.testing.assert_array_equal(tangents.points, np.tile(tokens, (5, 1)))
     np.testing.assert_allclose(
         tangents.height + tangents.slope @ seconds, there[tangents.which], atol=1e-10
     )
@@ -395,6 +396,30 @@ def test_with_budgets_that_adapt_a_threshold_is_as_fine_as_it_is_called(
     rate = tq.largest_arrival_rate(qwen, tq.MeanTarget(1e3), accuracy=0.75)
     assert rate == pytest.approx(0.25, rel=1.2e-4)
     assert rate <= 0.25
+
+
+def test_traffic_at_which_nothing_meets_the_target_is_too_much(
+    qwen: tq.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def solved(w: tq.Workload, target: tq.Target, **_: object) -> SimpleNamespace:
+        if w.arrival_rate > 0.125:
+            raise tq.InfeasibleTargetError("no", least=1.0)
+        return SimpleNamespace(mean_accuracy=0.9)
+
+    monkeypatch.setattr(planning, "solve_target", solved)
+    rate = tq.largest_arrival_rate(qwen, tq.MeanTarget(1e3), accuracy=0.75)
+    assert rate == pytest.approx(0.125, rel=1.2e-4)
+
+
+def test_the_prices_of_a_delay_are_shares_of_it(qwen: tq.Workload) -> None:
+    """With multipliers that add up to one the tangents of a convex function bound it from below."""
+    tangents, limits, most = program(qwen, 60.0, 0.01, True)
+    for part in (0.0, 0.5, 1.0):
+        tangents.touch(part * tq.solve(qwen).tokens, limits)
+    model = tangents.model(limits, most)
+    of_delay = model.multipliers[-len(tangents.delay_height) :]
+    assert len(of_delay) == 3
+    assert of_delay.sum() == pytest.approx(1, abs=1e-15)
 
 
 def test_the_weight_is_sought_within_a_step_of_the_grid(

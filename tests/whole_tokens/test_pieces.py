@@ -475,3 +475,32 @@ def test_what_no_tangent_bounds_is_refused() -> None:
     with pytest.raises(WorkloadError, match="mean time is convex") as caught:
         solve_integer(waits)
     assert caught.value.parameter == "server"
+
+
+def test_one_allocation_is_rounded_at_a_time() -> None:
+    w = plain_workload(11, 3)
+    with pytest.raises(WorkloadError, match="one allocation"):
+        round_tokens(w, np.full((2, 3), 10.5))
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
+def test_what_rounding_may_cost_where_nobody_waits(weight: float) -> None:
+    """All but the curve's own bend vanishes with the traffic, and the bend is in closed form."""
+    alpha, gain, rate, tokens, half = 100.0, 0.6, 2e-3, 700.5, 0.5
+    w = Workload.from_arrays(
+        share=[1.0], gain=[gain], rate=[rate], baseline=[0.1], weight=[weight], base_time=[0.2],
+        time_per_token=[0.01], arrival_rate=1e-9, accuracy_weight=alpha,
+    )  # fmt: skip
+    slope = alpha * weight * gain * rate * np.exp(-rate * tokens) - 0.01
+    bend = alpha * weight * gain * rate**2 * np.exp(-rate * (tokens - half))
+    expected = abs(slope) * half + bend * half**2 / 2
+    assert rounding_loss_bound(w, [tokens]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_moments_of_an_allocation() -> None:
+    w = plain_workload(12, 4)
+    choices = Choices.of(w, [0, 100, 1000])
+    search = load_search._Search(choices, 0 * choices.count)
+    index = np.array([2, 0, 1, 2])
+    s = w.base_time + w.time_per_token * np.array([1000, 0, 100, 1000])
+    assert search._moments(index) == pytest.approx((w.share @ s, w.share @ s**2), rel=1e-14)
