@@ -32,6 +32,11 @@ _STEPS = (
     _TOP + b'[server]\nkind = "batching"\ntoken_time = { queries = [1, 2, 8], seconds = [%s, 0.1, '
     b'0.2] }\n[[task]]\nname = "a"\nshare = 1.0\nbaseline = 0.1\nanswer_tokens = 9\n' + _CURVE
 )
+_HILL = (
+    _TOP
+    + _TASK.replace(b"baseline = 0.1\n", b"")
+    + b'accuracy = { kind = "hill", gain = 0.5, midpoint = %s, steepness = %s }\n'
+)
 _VLLM = {
     "backend": "vllm", "model_id": "m", "request_rate": 1.0, "input_lens": [9], "output_lens": [4],
     "ttfts": [0.1], "generated_texts": ["x"], "errors": [""], "start_times": [0.0],
@@ -58,6 +63,8 @@ CASES = {
         "workload",
         _TOP + _HALVES % (b"0.5", b"1e308"),
     ),
+    "a midpoint of 400 digits": ("workload", _HILL % (b"9" * 400, b"1")),
+    "a curve too steep for a float": ("workload", _HILL % (b"300.0", b"1e308")),
     "a step that is a table": ("workload", _STEPS % b"{}"),
     "a step that is a text": ("workload", _STEPS % b'"fast"'),
     "a step of no time": ("workload", _STEPS % b"1e-323"),

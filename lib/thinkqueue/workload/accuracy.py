@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thinkqueue.arrays import Array, Index
-from thinkqueue.checks import floats
+from thinkqueue.checks import LARGEST, floats
 from thinkqueue.errors import WorkloadError
 
 BISECTIONS = 200
@@ -158,14 +158,15 @@ class Curve:
 
 
 def _demand(curve: Curve, **least: float) -> None:
-    """Refuse a curve whose parameters are not above these numbers."""
+    """Refuse a curve whose parameters are not above these numbers, or are beyond all measure."""
     for name, floor in least.items():
         values = floats(name, getattr(curve, name))
-        if not (np.isfinite(values) & (values > floor)).all():
-            bad = np.ravel(values)[np.argmin(np.ravel(np.isfinite(values) & (values > floor)))]
+        possible = (abs(values) <= LARGEST) & (values > floor)
+        if not possible.all():
+            bad = np.ravel(values)[np.argmin(np.ravel(possible))]
             raise WorkloadError(
                 f"{name} of a {type(curve).__name__} is {bad:g}; it must be "
-                f"{'positive' if floor == 0 else 'a finite number'}.",
+                f"{'positive' if floor == 0 else 'a number'}, and at most {LARGEST:g}.",
                 parameter=name,
                 value=float(bad),
             )

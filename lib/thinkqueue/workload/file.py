@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from thinkqueue.checks import LARGEST
 from thinkqueue.errors import WorkloadError
 from thinkqueue.names import listed, shown
 from thinkqueue.workload.accuracy import (
@@ -227,10 +227,10 @@ def _curve(table: Mapping[str, Any], called: str) -> Curve:
     for name, value in parts.items():
         if name == "kind":
             continue
-        listed = value if isinstance(value, list) else [value]
+        entries = value if isinstance(value, list) else [value]
         if isinstance(value, list) != (kind == "interpolated") or not all(
-            isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
-            for x in listed
+            isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= LARGEST
+            for x in entries
         ):
             what = "a list of numbers" if kind == "interpolated" else "a number"
             raise WorkloadError(
