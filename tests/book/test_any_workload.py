@@ -65,7 +65,7 @@ def servers() -> dict[str, tq.Workload]:
     twelve = [f"customer support in language {n}, with an answer at length" for n in range(12)]
     idle = float(own.share @ own.base_time)
     hostile = ["$x_{$", "<b>&amp;</b>", "[/red]\x1b[31m\x07", "_hidden|`a`\\", "a\nb\u202e $$y$$"]
-    hostile[2] += "w" * 10_000
+    hostile[2] += "w" * 80  # calibrate takes a hundred letters
     return {
         "one type": some_types([0], ["all"]),
         "twelve long names": some_types([n % 5 for n in range(12)], twelve),

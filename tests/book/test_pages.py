@@ -46,8 +46,49 @@ def test_the_index_goes_on_to_the_first_chapter(start: str, book: Book, browser:
         page.close()
 
 
+#: What is wider than where it stands, folded or not; on a phone, code and tables may scroll.
+CUT = """(phone) => {
+  for (const fold of document.querySelectorAll('.bd-article details')) fold.open = true;
+  for (const fold of document.querySelectorAll('.bd-article .toggle-hidden'))
+    fold.classList.remove('toggle-hidden');
+  const wide = "mjx-container[display='true'], div.math" + (phone ? "" : ", pre, table");
+  return [...document.querySelectorAll('.bd-article :is(' + wide + ')')]
+    .filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.scrollWidth} > ${box.clientWidth} px: ${(box.closest('[id]') || box).id} `
+      + box.textContent.trim().slice(0, 60));
+}"""
+
+#: Formulas whose full stop or comma begins the next line.
+TORN = """() =>
+  [...document.querySelectorAll(".bd-article mjx-container:not([display='true'])")].filter(set => {
+    const next = set.closest('.math').nextSibling;
+    if (!next || next.nodeType !== 3 || !/^[.,;:!?)]/.test(next.data)) return false;
+    const range = document.createRange();
+    range.setStart(next, 0);
+    range.setEnd(next, 1);
+    const mark = range.getBoundingClientRect();
+    return mark.width && mark.left < set.getBoundingClientRect().right - 3;
+  }).map(set => set.closest('p, li, td, dd').textContent.slice(0, 60))
+"""
+
+
+#: What a first visit may fetch, in bytes, without MathJax: fonts, styles, scripts, figures, text.
+LIGHT_ENOUGH = 1_000_000
+
+
+def weights(visit: Visit) -> dict[str, int]:
+    """Return what a page has fetched; a server that packs what it sends sends a third of it."""
+    visit.page.wait_for_load_state("networkidle")
+    fetched = visit.page.evaluate(
+        "[...performance.getEntriesByType('navigation'),"
+        " ...performance.getEntriesByType('resource')].map(e => [e.name, e.decodedBodySize])"
+    )
+    return {link: size for link, size in fetched if "/mathjax/" not in link}
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
+    """Each page in one visit; on a phone, displays of the generated library may scroll."""
     on_phone = start.startswith("http")
     size, scheme = (PHONE, "light") if on_phone else (DESK, "dark")
     visit = Visit(browser, f"{start}/{name}.html", size, scheme)
@@ -55,6 +96,8 @@ def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
     try:
         assert visit.faults == []
         assert page.title()
+        if on_phone:
+            assert 0 < sum(weights(visit).values()) < LIGHT_ENOUGH, weights(visit)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size[0], f"{name} is {width} px wide on a screen of {size[0]} px"
         unset = page.evaluate(
@@ -82,6 +125,10 @@ def test_page(name: str, start: str, book: Book, browser: Browser) -> None:
             assert cells
             if any(cell["cell_type"] == "code" for cell in cells):
                 assert any(cell.get("outputs") for cell in cells), "it was not executed"
+        if name in CHAPTERS:
+            assert page.evaluate(TORN) == []
+        if name in CHAPTERS or (name in book.pages and not on_phone):
+            assert page.evaluate(CUT, on_phone) == [], "cut off"
     finally:
         visit.context.close()
 
@@ -224,31 +271,6 @@ def test_pages_work_under_a_strict_policy(
 
 COLUMNS = 75
 
-#: What is wider than where it stands, folded or not; on a phone, code and tables may scroll.
-CUT = """(phone) => {
-  for (const fold of document.querySelectorAll('.bd-article details')) fold.open = true;
-  for (const fold of document.querySelectorAll('.bd-article .toggle-hidden'))
-    fold.classList.remove('toggle-hidden');
-  const wide = "mjx-container[display='true'], div.math" + (phone ? "" : ", pre, table");
-  return [...document.querySelectorAll('.bd-article :is(' + wide + ')')]
-    .filter(box => box.scrollWidth > box.clientWidth + 1)
-    .map(box => `${box.scrollWidth} > ${box.clientWidth} px: ${(box.closest('[id]') || box).id} `
-      + box.textContent.trim().slice(0, 60));
-}"""
-
-#: Formulas whose full stop or comma begins the next line.
-TORN = """() =>
-  [...document.querySelectorAll(".bd-article mjx-container:not([display='true'])")].filter(set => {
-    const next = set.closest('.math').nextSibling;
-    if (!next || next.nodeType !== 3 || !/^[.,;:!?)]/.test(next.data)) return false;
-    const range = document.createRange();
-    range.setStart(next, 0);
-    range.setEnd(next, 1);
-    const mark = range.getBoundingClientRect();
-    return mark.width && mark.left < set.getBoundingClientRect().right - 3;
-  }).map(set => set.closest('p, li, td, dd').textContent.slice(0, 60))
-"""
-
 
 def test_each_line_of_code_fits(book: Book) -> None:
     """Also where it is folded; the library reference quotes its sources as they are."""
@@ -262,20 +284,6 @@ def test_each_line_of_code_fits(book: Book) -> None:
                 if len(line.rstrip()) > COLUMNS
             ]
     assert not long, f"{len(long)} lines:\n" + "\n".join(long)
-
-
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("name", Book(ROOT).pages)
-def test_nothing_is_cut(name: str, size: tuple[int, int], served: str, browser: Browser) -> None:
-    """On a phone, displays of the library reference, which are generated, may scroll."""
-    visit = Visit(browser, f"{served}/{name}.html", size, "light")
-    try:
-        if name in CHAPTERS:
-            assert visit.page.evaluate(TORN) == []
-        if name in CHAPTERS or size == DESK:
-            assert visit.page.evaluate(CUT, size == PHONE) == []
-    finally:
-        visit.context.close()
 
 
 def test_what_is_cut_or_torn_is_seen(served: str, book: Book, browser: Browser) -> None:
@@ -324,26 +332,13 @@ def test_tables_of_sentences_do_not_scroll(
         visit.context.close()
 
 
-#: What a first visit may fetch, in bytes, without MathJax: fonts, styles, scripts, figures, text.
-LIGHT_ENOUGH = 1_000_000
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_light(name: str, scheme: str, served: str, browser: Browser) -> None:
-    """Nothing is packed here; a server that packs what it sends sends a third."""
-    visit = Visit(browser, f"{served}/{name}.html", DESK, scheme)
-    try:
-        visit.page.wait_for_load_state("networkidle")
-        fetched = visit.page.evaluate(
-            "[...performance.getEntriesByType('navigation'),"
-            " ...performance.getEntriesByType('resource')].map(e => [e.name, e.decodedBodySize])"
-        )
-        weights = {link: size for link, size in fetched if "/mathjax/" not in link}
-        assert any(link.endswith(".woff2") and size for link, size in weights.items())
-        assert sum(weights.values()) < LIGHT_ENOUGH, weights
-    finally:
+def test_a_page_in_the_dark_is_as_light(served: str, book: Book, browser: Browser) -> None:
+    for name in book.pages[:2]:
+        visit = Visit(browser, f"{served}/{name}.html", DESK, "dark")
+        fetched = weights(visit)
         visit.context.close()
+        assert any(link.endswith(".woff2") and size for link, size in fetched.items())
+        assert sum(fetched.values()) < LIGHT_ENOUGH, fetched
 
 
 def test_a_shared_link_shows_the_first_figure(book: Book) -> None:
