@@ -65,6 +65,10 @@ CASES = {
     ),
     "a midpoint of 400 digits": ("workload", _HILL % (b"9" * 400, b"1")),
     "a curve too steep for a float": ("workload", _HILL % (b"300.0", b"1e308")),
+    "a batch that no memory holds": (
+        "workload",
+        (_STEPS % b"0.05").replace(b"token_time", b"max_batch = 9007199254740992\ntoken_time"),
+    ),
     "a step that is a table": ("workload", _STEPS % b"{}"),
     "a step that is a text": ("workload", _STEPS % b'"fast"'),
     "a step of no time": ("workload", _STEPS % b"1e-323"),

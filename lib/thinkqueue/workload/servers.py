@@ -14,6 +14,9 @@ from thinkqueue.checks import check_count
 from thinkqueue.errors import WorkloadError
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 
+MOST = 10**6
+"""More servers or more places in a batch than anybody has; sums run over them one by one."""
+
 
 @dataclass(frozen=True)
 class Fifo:
@@ -28,7 +31,7 @@ class Fifo:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers)
+        check_count("servers", self.servers, most=MOST)
 
     def rank(self, service: Array) -> Array:
         """Return the rank of each type, all alike: among equal ranks the older query goes first.
@@ -65,7 +68,7 @@ class NonPreemptivePriority:
                 parameter="order",
                 value=list(places),
             )
-        check_count("servers", servers)
+        check_count("servers", servers, most=MOST)
         object.__setattr__(self, "order", places)
         object.__setattr__(self, "servers", servers)
 
@@ -106,7 +109,7 @@ class ShortestFirst:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers)
+        check_count("servers", self.servers, most=MOST)
 
     def rank(self, service: Array) -> Array:
         """Return the service times themselves.
@@ -197,7 +200,7 @@ class ProcessorSharing:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers)
+        check_count("servers", self.servers, most=MOST)
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,7 @@ class Batching:
                 value=self.overflow,
             )
         if self.max_batch is not None:
-            check_count("max_batch", self.max_batch)
+            check_count("max_batch", self.max_batch, most=MOST)
         if isinstance(time, TokenTimeTable) and not time.grows:
             last = time.queries[-1]
             if self.max_batch is None or self.max_batch > last:
