@@ -15,7 +15,7 @@ from thinkqueue.errors import WorkloadError
 from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
 
 MOST = 10**6
-"""More servers or more places in a batch than anybody has; sums run over them one by one."""
+"""More places in a batch than any engine has; sums run over them one by one."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fifo:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers, most=MOST)
+        check_count("servers", self.servers)
 
     def rank(self, service: Array) -> Array:
         """Return the rank of each type, all alike: among equal ranks the older query goes first.
@@ -68,7 +68,7 @@ class NonPreemptivePriority:
                 parameter="order",
                 value=list(places),
             )
-        check_count("servers", servers, most=MOST)
+        check_count("servers", servers)
         object.__setattr__(self, "order", places)
         object.__setattr__(self, "servers", servers)
 
@@ -109,7 +109,7 @@ class ShortestFirst:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers, most=MOST)
+        check_count("servers", self.servers)
 
     def rank(self, service: Array) -> Array:
         """Return the service times themselves.
@@ -200,7 +200,7 @@ class ProcessorSharing:
     servers: int = 1
 
     def __post_init__(self) -> None:
-        check_count("servers", self.servers, most=MOST)
+        check_count("servers", self.servers)
 
 
 @dataclass(frozen=True)
