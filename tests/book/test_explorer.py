@@ -1,13 +1,9 @@
-"""The explorer's own solver, held to the library on hundreds of servers, extreme ones included.
-
-It runs in Node where there is one, and in a Chromium otherwise; what it is asked is the same.
-"""
+"""The explorer's own solver, held to the library on hundreds of servers, extreme ones included."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.node import NODE
 from tests.workloads import DATA, QWEN, hard_workloads, plain_workloads, rounding
 
 import thinkqueue as tq
 from thinkqueue.batching.type_time import type_time
-from thinkqueue.book.browser import find_browser
 from thinkqueue.book.explorer import SCRIPT
 
 ROOT = Path(__file__).parents[2]
@@ -39,42 +35,26 @@ ANSWER = """(asked) => asked.map(([name, ...given]) => {
 
 
 @pytest.fixture(scope="module")
-def ask() -> Iterator[Any]:
+def ask() -> Any:
     """A function that asks the script, with a list of calls."""
-    node = shutil.which("node")
-    if node:
-        program = (
-            f"require({json.dumps(str(SOURCE))});"
-            f"const answer = {ANSWER};"
-            "process.stdout.write(JSON.stringify(answer(JSON.parse("
-            "require('fs').readFileSync(0, 'utf8')))))"
+    program = (
+        f"require({json.dumps(str(SOURCE))});"
+        f"const answer = {ANSWER};"
+        "process.stdout.write(JSON.stringify(answer(JSON.parse("
+        "require('fs').readFileSync(0, 'utf8')))))"
+    )
+
+    def in_node(calls: list[Any]) -> list[Any]:
+        done = subprocess.run(
+            [NODE, "-e", program],
+            input=json.dumps(calls),
+            capture_output=True,
+            text=True,
+            check=True,
         )
+        return list(json.loads(done.stdout))
 
-        def in_node(calls: list[Any]) -> list[Any]:
-            done = subprocess.run(
-                [node, "-e", program],
-                input=json.dumps(calls),
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            return list(json.loads(done.stdout))
-
-        yield in_node
-        return
-    from playwright.sync_api import sync_playwright
-
-    executable = find_browser()
-    if executable is None:
-        pytest.fail("the explorer is tested in Node or in a Chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.add_script_tag(path=SOURCE)
-        yield lambda calls: json.loads(
-            page.evaluate(f"(asked) => JSON.stringify(({ANSWER})(asked))", calls)
-        )
-        browser.close()
+    return in_node
 
 
 def plain(workload: tq.Workload) -> dict[str, Any]:
@@ -221,9 +201,6 @@ def test_its_percentile_at_a_batching_server_is_the_librarys(ask: Any) -> None:
 
 def test_a_wrong_formula_is_noticed(ask: Any, tmp_path: Path) -> None:
     """The negative control: the price of the wait, off by one part in a hundred."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("done in Node")
     wrong = tmp_path / "wrong.js"
     source = SOURCE.read_text(encoding="utf-8")
     right = "f1 = nu * nu / 2"
@@ -234,7 +211,7 @@ def test_a_wrong_formula_is_noticed(ask: Any, tmp_path: Path) -> None:
         f"const t = require({json.dumps(str(wrong))}); process.stdout.write(JSON.stringify("
         + (f"t.solve({json.dumps(plain(workload))})))")
     )
-    done = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([NODE, "-e", program], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     best = tq.solve(workload)
     assert best.objective - tq.objective(workload, found["tokens"]) > 1e-6 > rounding(best)

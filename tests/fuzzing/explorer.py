@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from node import NODE
+
 from .rule import LONGEST
 from .seeds import ROOT, WORKLOADS
 
 SCRIPT = ROOT / "chapters" / "_static" / "explorer.js"
 
 
-def tried(node: str, cases: Sequence[tuple[str, bytes]], script: Path = SCRIPT) -> list[str]:
+def tried(cases: Sequence[tuple[str, bytes]], script: Path = SCRIPT) -> list[str]:
     """Return how each case ended in a script, in one process of Node with a limit of time."""
     told = {
         "script": str(script),
@@ -24,7 +26,7 @@ def tried(node: str, cases: Sequence[tuple[str, bytes]], script: Path = SCRIPT) 
         "cases": [(door, text.decode("utf-8", "replace")) for door, text in cases],
     }
     done = subprocess.run(
-        [node, str(Path(__file__).with_name("ended.js"))], input=json.dumps(told),
+        [NODE, str(Path(__file__).with_name("ended.js"))], input=json.dumps(told),
         capture_output=True, text=True, check=True, timeout=30 + len(cases) / 20,
     )  # fmt: skip
     answer: list[str] = json.loads(done.stdout)

@@ -1,10 +1,9 @@
-"""Each door some hundred times; ``make fuzz`` tries a hundred thousand."""
+"""Each door some hundred times; ``make fuzz`` tries thirty thousand."""
 
 from __future__ import annotations
 
 import math
 import random
-import shutil
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -52,13 +51,10 @@ def test_no_bad_input_ends_in_anything_but_a_sentence(door: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("door", ["paste", "fragment"])
 def test_no_bad_text_breaks_the_explorer(door: str) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("done in Node")
     choose = random.Random(8)
     cases = [(door, text) for text in seeds(door)]
     cases += [(door, spoilt(choose.choice(seeds(door)), choose)) for _ in range(CASES)]
-    ends = tried(node, cases)
+    ends = tried(cases)
     assert list(findings(cases, ends)) == []
     assert ends[: len(seeds(door))].count("result") >= len(seeds(door)) - 1
     assert {"result", "refusal"} == set(ends)
