@@ -10,23 +10,21 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-_TOKEN = re.compile(
-    r"/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\\.|\((?:[^()\"']|\"[^\"]*\"|'[^']*')*\)"
-    r"|[{};]|[^{};/\"'\\(]+|.",
-    re.DOTALL,
-)
+import tinycss2
+
+#: Rules that hold rules, which may select nothing.
+_NESTED = {"media", "supports", "layer", "container"}
 _NOTICE = re.compile(r"/\*!.*?\*/\n?", re.DOTALL)  # a licence, which goes with what it allows
-_STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
-_ESCAPED = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)", re.DOTALL)
-_NAME = re.compile(r"[.#]((?:[-\w]|\\.)+)")
-_NESTED = re.compile(r"@(?:media|supports|layer|container)\b")
 _STANDS = re.compile(r'\b(?:class|id)="([^"]*)"')
 _INLINE = re.compile(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _WORD, _BEGINNING = re.compile(r"[-\w]+"), re.compile(r"([-\w]+-)(?=[\"'`]|\$\{)")
-_PROPERTY = re.compile(r"--[-\w]+")
+_PROPERTY, _READ = re.compile(r"--[-\w]+"), re.compile(r"var\(\s*(--[-\w]+)")
 _OTHER_FORMATS = re.compile(r",\s*url\([^)]*\.ttf\)\s*format\([^)]*\)")
 _LINKED = re.compile(r'((?:href|src)="[^"]*?_static/([^"?]+\.css))(?:\?[^"]*)?"')
 
@@ -100,18 +98,7 @@ def without_rules(sheet: str, used: Callable[[str], bool]) -> str:
     used
         Whether a class or an id is there, from :func:`used_names`.
     """
-    parts = []
-    for head, block in _statements(sheet):
-        if block is None:
-            parts.append(f"{head};")
-        elif _NESTED.match(head):
-            if inside := without_rules(block, used):
-                parts.append(f"{head}{{{inside}}}")
-        elif head.startswith("@"):
-            parts.append(f"{head}{{{block}}}")
-        elif selectors := [one for one in _split(head, ",") if _selects(one, used)]:
-            parts.append(f"{','.join(selectors)}{{{block.strip()}}}")
-    return "\n".join(parts)
+    return _kept(_rules(sheet), partial(_selecting, used=used))
 
 
 def cut_font(path: Path, letters: Iterable[int]) -> None:
@@ -134,89 +121,76 @@ def cut_font(path: Path, letters: Iterable[int]) -> None:
         subset.save_font(font, str(path), options)
 
 
-def _statements(sheet: str) -> Iterator[tuple[str, str | None]]:
-    """Yield what stands before each outermost block, and the block; comments are left out."""
-    head, inside, depth = "", "", 0
-    for token in _TOKEN.findall(sheet):
-        if token.startswith("/*") and len(token) > 3:
-            continue
-        depth -= token == "}"
-        if depth == 0 and token == "}":
-            yield head.strip(), inside
-            head = inside = ""
-        elif depth == 0 and token == ";":
-            yield head.strip(), None
-            head = ""
-        elif depth == 0 and token == "{":
-            pass
-        elif depth:
-            inside += token
+def _rules(sheet: str) -> list[Any]:
+    return list(tinycss2.parse_stylesheet(sheet, skip_comments=True, skip_whitespace=True))
+
+
+def _kept(rules: Iterable[Any], left: Callable[[Any], str]) -> str:
+    """Write rules, each plain one as it is left, and none that is left empty."""
+    parts = []
+    for rule in rules:
+        if rule.type == "at-rule" and rule.lower_at_keyword in _NESTED and rule.content is not None:
+            inside = _kept(_rules(tinycss2.serialize(rule.content)), left)
+            head = f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}"
+            parts.append(f"{head}{{{inside}}}" if inside else "")
+        elif rule.type == "qualified-rule":
+            parts.append(left(rule))
         else:
-            head += token
-        depth += token == "{"
+            parts.append(rule.serialize())
+    return "\n".join(filter(None, parts))
 
 
-def _split(text: str, mark: str) -> list[str]:
-    """Split at a mark that stands in no parentheses, brackets or strings."""
-    parts, depth = [""], 0
-    for letter in _STRING.sub(lambda m: m[0].replace(mark, "\0"), text):
-        depth += (letter in "([") - (letter in ")]")
-        if letter == mark and depth == 0:
-            parts.append("")
+def _selecting(rule: Any, used: Callable[[str], bool]) -> str:
+    """Return a rule with those of its selectors whose names are all there."""
+    selectors: list[list[Any]] = [[]]
+    for token in rule.prelude:
+        if token == ",":
+            selectors.append([])
         else:
-            parts[-1] += letter
-    return [part.replace("\0", mark).strip() for part in parts]
+            selectors[-1].append(token)
+    chosen = [tinycss2.serialize(one).strip() for one in selectors if all(map(used, _names(one)))]
+    inside = tinycss2.serialize(token for token in rule.content if token.type != "comment").strip()
+    return f"{','.join(chosen)}{{{inside}}}" if chosen else ""
 
 
-def _selects(selector: str, used: Callable[[str], bool]) -> bool:
-    """Whether all names that a selector asks for are there; what stands in () or [] may be."""
-    plain = _STRING.sub("", selector)
-    while (inner := re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", plain)) != plain:
-        plain = inner
-    return all(used(_plain(name)) for name in _NAME.findall(plain))
+def _names(selector: Sequence[Any]) -> Iterator[str]:
+    """Yield the classes and ids that a selector asks for; what stands in () or [] may be."""
+    for before, token in pairwise([None, *selector]):
+        if token.type == "hash" or (token.type == "ident" and before == "."):
+            yield token.value
 
 
 def _without_properties(sheets: dict[Path, str], elsewhere: str) -> dict[Path, str]:
     """Take custom properties out that nobody reads, and then those that only they read."""
     while True:
         read = set(_PROPERTY.findall(elsewhere))
-        read.update(*(re.findall(r"var\(\s*(--[-\w]+)", text) for text in sheets.values()))
-        fewer = {path: _keeping(text, read) for path, text in sheets.items()}
+        read.update(*(_READ.findall(text) for text in sheets.values()))
+        left = partial(_reading, read=read)
+        fewer = {path: _kept(_rules(text), left) for path, text in sheets.items()}
         if fewer == sheets:
             return sheets
         sheets = fewer
 
 
-def _keeping(sheet: str, read: set[str]) -> str:
-    parts = []
-    for head, block in _statements(sheet):
-        if block is None:
-            parts.append(f"{head};")
-            continue
-        if _NESTED.match(head):
-            inside = _keeping(block, read)
-        elif head.startswith("@"):
-            inside = block
-        else:
-            said = (line for line in _split(block, ";") if line)
-            inside = ";".join(
-                line
-                for line in said
-                if not line.startswith("--") or line.partition(":")[0].strip() in read
-            )
-        if inside:
-            parts.append(f"{head}{{{inside}}}")
-    return "\n".join(parts)
+def _reading(rule: Any, read: set[str]) -> str:
+    """Return a rule without the custom properties that nobody reads."""
+    said = tinycss2.parse_blocks_contents(rule.content, skip_comments=True, skip_whitespace=True)
+    inside = ";".join(
+        line.serialize().rstrip(";")
+        for line in said
+        if line.type != "declaration" or not line.name.startswith("--") or line.name in read
+    )
+    return f"{tinycss2.serialize(rule.prelude).strip()}{{{inside}}}" if inside else ""
 
 
 def _letters(sheet: str) -> Iterator[str]:
-    for double, single in _STRING.findall(sheet):
-        yield from _plain(double or single)
-
-
-def _plain(text: str) -> str:
-    """Read what is escaped in a style sheet."""
-    return _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[2], text)
+    """Yield the letters of all texts in a style sheet."""
+    nodes = tinycss2.parse_component_value_list(sheet)
+    while nodes:
+        node = nodes.pop()
+        if node.type == "string":
+            yield from node.value
+        nodes += getattr(node, "content", None) or getattr(node, "arguments", None) or []
 
 
 def _by_content(static: Path) -> Callable[[re.Match[str]], str]:
