@@ -38,7 +38,7 @@ def test_a_failure_names_its_place_and_leaves_the_old_book(
 
     renewed = run_book("reference", root=root)
     assert renewed.returncode == 0, renewed.stderr
-    assert "1 values changed" in renewed.stdout
+    assert "Accepted: 1 values" in renewed.stdout
     built = run_book("build", root=root)
     assert built.returncode == 0, built.stderr
     assert (small_book.html / "index.html").as_uri() in built.stdout

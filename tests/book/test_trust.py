@@ -72,7 +72,7 @@ def test_each_difference_is_shown_in_tolerances_before_it_is_written(
     assert lines == (
         "page: near was 2.0, is 2.5 (off by 0.5, which is 250 times its tolerance of 0.002)",
         "page: exact was 3, is 4 (off by 1, and nothing is allowed)",
-        "2 values changed in data/reference/, and 0 files beside it.",
+        "Accepted: 2 values and 0 files that changed.",
     )
     assert files[:2] == (before, before)
     assert files[2] != before
@@ -157,6 +157,20 @@ def test_a_file_that_came_or_went_is_named_and_accepted_when_looked_at(
     assert checksums.unreviewed(small_book) == lines
     assert renew(small_book).splitlines()[:2] == lines
     assert checksums.unreviewed(small_book) == []
+
+
+def test_a_value_that_was_changed_within_its_tolerance_is_shown_all_the_same(
+    small_book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    state(monkeypatch, near=Stated(2.0, 1e-3, 0.0))
+    renew(small_book)
+    path = small_book.reference / "page.json"
+    path.write_text(path.read_text("utf-8").replace("2.0", "2.001"), encoding="utf-8")
+    assert renew(small_book).splitlines() == [
+        "data/reference/page.json changed",
+        "Accepted: 0 values and 1 files that changed.",
+    ]
 
 
 def test_the_list_of_sums_is_that_of_sha256sum(small_book: Book) -> None:

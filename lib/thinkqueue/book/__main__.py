@@ -62,7 +62,7 @@ def reference_command(root: Root = Path()) -> None:
         values, files = renew_reference(
             Book(root.resolve()), Console(stderr=True), lambda line: typer.echo(line)
         )
-        typer.echo(f"{values} values changed in data/reference/, and {files} files beside it.")
+        typer.echo(f"Accepted: {values} values and {files} files that changed.")
 
 
 @app.command("picture")

@@ -114,7 +114,7 @@ def renew_reference(book: Book, console: Console, show: Callable[[str], None]) -
         with _progress(console) as progress:
             stated = _stated_values(book, progress, progress.add_task("chapters", total=None))
         differences = reference.compare(book, stated)
-        files = [line for line in checksums.unreviewed(book) if "data/reference/" not in line]
+        files = checksums.unreviewed(book)
         for line in [*map(str, differences), *files]:
             show(line)
         reference.renew(book, stated)
