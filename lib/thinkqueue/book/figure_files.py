@@ -57,7 +57,7 @@ def write_figure_files(images: Path, notebooks: Iterable[Any]) -> None:
 
 
 def write_shared_picture(target: Path, notebook: Any) -> bool:
-    """Write what is shown beside a shared link, the first figure of a page; say whether it has one.
+    """Write what stands beside a shared link, the first figure drawn for it; say if there is one.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def write_shared_picture(target: Path, notebook: Any) -> bool:
     """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if drawn := output.get("metadata", {}).get(FIGURE_FILES):
+            drawn = output.get("metadata", {}).get(FIGURE_FILES, {})
+            if "png" in drawn:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(base64.b64decode(drawn["png"]))
                 return True

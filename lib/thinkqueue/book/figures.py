@@ -27,6 +27,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,8 +90,13 @@ _STYLE: Any = {
 }
 
 
-def use_book_style() -> None:
+def use_book_style(*, shared: bool = False) -> None:
     """Set Matplotlib up for the book: style, palette and, in a notebook, reproducible SVG.
+
+    Parameters
+    ----------
+    shared
+        Whether figures are also drawn as they stand beside a shared link.
 
     Raises
     ------
@@ -103,7 +109,7 @@ def use_book_style() -> None:
 
     mpl.rcParams.update(_STYLE)
     mpl.rcParams["axes.prop_cycle"] = cycler(color=SERIES)
-    _draw_svg_in_notebooks()
+    _draw_svg_in_notebooks(shared)
 
 
 def line_colours(count: int) -> list[str]:
@@ -298,7 +304,7 @@ def _spread(heights: np.ndarray, distance: float, ends: tuple[float, float]) -> 
     return placed
 
 
-def _draw_svg_in_notebooks() -> None:
+def _draw_svg_in_notebooks(shared: bool) -> None:
     try:
         from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -309,18 +315,22 @@ def _draw_svg_in_notebooks() -> None:
 
         metadata = {"Date": None, "Creator": None}
         set_matplotlib_formats("svg", bbox_inches="tight", metadata=metadata)
-        shell.display_formatter.mimebundle_formatter.for_type(Figure, _for_those_who_cite)
+        files = partial(_for_those_who_cite, shared=shared)
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, files)
 
 
-def _for_those_who_cite(figure: Figure, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _for_those_who_cite(
+    figure: Figure, *, shared: bool = False, **_: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return nothing else to show, and what goes along: for paper, as points, for a shared link."""
     file = io.BytesIO()
     figure.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
     files = {
         "pdf": base64.b64encode(file.getvalue()).decode(),
         "csv": figure_data(figure),
-        "png": base64.b64encode(shared_picture(figure)).decode(),
     }
+    if shared:
+        files["png"] = base64.b64encode(shared_picture(figure)).decode()
     return {}, {FIGURE_FILES: files}
 
 
