@@ -56,8 +56,8 @@ class Trace:
         values = np.sort(floats("times", times).ravel())
         if values.size < 3 or not (abs(values) <= LARGEST).all() or values[0] == values[-1]:
             raise WorkloadError(
-                "An arrival trace needs at least three finite times that are not all equal; "
-                f"{shown(name)} has {values.size}.",
+                "An arrival trace needs at least three times that are not all equal, none beyond "
+                f"{LARGEST:g} s; {shown(name)} has {values.size}.",
                 parameter="times",
                 value=values.size,
             )

@@ -162,7 +162,9 @@ def check_ranges(parameters: Mapping[str, Array | float], name: Callable[[int], 
     if "gain" in parameters:
         top = np.asarray(parameters["gain"]) + np.asarray(parameters["baseline"])
         refuse("gain + baseline", top, top <= 1 + 1e-12, "at most 1, as an accuracy must be")
-    mass = np.asarray(parameters.get("share", 1.0)).sum(axis=-1)
+    if "share" not in parameters:  # the numbers of a curve alone
+        return
+    mass = np.asarray(parameters["share"]).sum(axis=-1)
     if (np.abs(mass - 1) > SHARE_TOLERANCE).any():
         worst = float(np.ravel(mass)[np.argmax(np.abs(mass - 1))])
         remedy = f"divide each by {worst:.12g}" if worst > 0 else "give some type a share"

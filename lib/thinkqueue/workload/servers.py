@@ -12,10 +12,7 @@ from numpy.typing import ArrayLike
 from thinkqueue.arrays import Array
 from thinkqueue.checks import check_count
 from thinkqueue.errors import WorkloadError
-from thinkqueue.workload.token_time import TokenTime, TokenTimeTable
-
-MOST = 10**6
-"""More places in a batch than any engine has; sums run over them one by one."""
+from thinkqueue.workload.token_time import MOST_QUERIES, TokenTime, TokenTimeTable
 
 
 @dataclass(frozen=True)
@@ -239,7 +236,7 @@ class Batching:
                 value=self.overflow,
             )
         if self.max_batch is not None:
-            check_count("max_batch", self.max_batch, most=MOST)
+            check_count("max_batch", self.max_batch, most=MOST_QUERIES)
         if isinstance(time, TokenTimeTable) and not time.grows:
             last = time.queries[-1]
             if self.max_batch is None or self.max_batch > last:

@@ -18,6 +18,9 @@ from thinkqueue.checks import LARGEST, SMALLEST, floats, one_number
 from thinkqueue.errors import WorkloadError
 from thinkqueue.names import shown
 
+MOST_QUERIES = 10**6
+"""More queries in a batch than any engine has; sums run over them one by one."""
+
 BEND_TOLERANCE = 1e-12
 """By what part of φ(1) an increment of φ may exceed the one before: rounding, and no bend."""
 
@@ -136,9 +139,10 @@ class TokenTimeTable:
                 parameter="queries",
                 value=n.shape,
             )
-        if not ((n >= 1).all() and (np.diff(n) > 0).all() and n[-1] <= 1e6):
+        if not ((n >= 1).all() and (np.diff(n) > 0).all() and n[-1] <= MOST_QUERIES):
             raise WorkloadError(
-                f"queries is {shown(n.tolist())}; it must increase from at least 1 to at most 1e6.",
+                f"queries is {shown(n.tolist())}; it must increase from at least 1 to at most "
+                f"{MOST_QUERIES:,}.",
                 parameter="queries",
                 value=n.tolist(),
             )
