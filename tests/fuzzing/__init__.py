@@ -2,5 +2,5 @@
 
 ``rule`` says what may happen, ``seeds`` gives what is well formed, ``damage`` spoils it, and
 ``targets`` are the doors of the library. Hypothesis tries each some hundred times in the tests;
-``python -m fuzzing`` (``make fuzz``) lets atheris try it a hundred thousand times, and records it.
+``python -m fuzzing`` (``make fuzz``) lets atheris try it thirty thousand times, and records it.
 """
