@@ -28,8 +28,9 @@ _HALVES = (
     b'accuracy = { kind = "logistic", intercept = -9.0, steepness = 1.4 }\n'
 )
 _STEPS = (
-    _TOP + b'[server]\nkind = "batching"\ntoken_time = { queries = [1, 2, 8], seconds = [%s, 0.012, '
-    b'0.02] }\n[[task]]\nname = "a"\nshare = 1.0\nbaseline = 0.1\nanswer_tokens = 9\n' + _CURVE
+    _TOP + b'[server]\nkind = "batching"\n'
+    b"token_time = { queries = [1, 2, 8], seconds = [%s, 0.012, 0.02] }\n"
+    b'[[task]]\nname = "a"\nshare = 1.0\nbaseline = 0.1\nanswer_tokens = 9\n' + _CURVE
 )
 _HILL = (
     _TOP
