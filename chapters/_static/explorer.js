@@ -1154,7 +1154,6 @@
     const buttons = [["0", "Nobody thinks"], ["1000", "Everyone 1,000"], ["4096", "Everyone 4,096"], ["best", "Best"]].map(([mode, text]) => {
       const button = h("button", { type: "button", class: "xp-button xp-mode", "aria-pressed": "false" }, text);
       button.addEventListener("click", () => {
-        if (mode === "best" && guessing) return guess.click();  // the guess is judged before it is gone
         verdict = "";
         state.mode = mode;
         release();
@@ -1335,7 +1334,9 @@
       }));
       for (const { mode, button } of buttons) {
         button.setAttribute("aria-pressed", String(state.mode === mode));
-        if (mode === "best") button.disabled = !best;
+        if (mode !== "best") continue;
+        button.disabled = !best;
+        button.hidden = guessing;  // the guess is judged before it is gone
       }
       guess.textContent = guessing ? "Show the best" : "Guess first";
       guess.disabled = !best;
@@ -1468,8 +1469,8 @@
       return Object.assign({}, w(), { tasks: tasks.map((task) => Object.assign({}, task, { share: task.share / mass })) });
     }
 
-    /** Take a change, or say what is wrong with it and leave everything as it was. */
-    function attempt(make) {
+    /** Take a change, or say below its field what is wrong with it and leave everything as it was. */
+    function attempt(make, field = table) {
       try {
         change(check(make()));
         release();
@@ -1477,6 +1478,7 @@
         return true;
       } catch (error) {
         if (!(error instanceof WorkloadError)) throw error;
+        field.after(fault);
         fault.textContent = error.message;
         return false;
       }
@@ -1498,7 +1500,7 @@
       while (taken.has("type " + n)) n++;
       return normalised([...tasks, Object.assign({}, tasks[tasks.length - 1], { name: "type " + n, share: 1 / tasks.length })]);
     }));
-    read.addEventListener("click", () => attempt(() => parseToml(area.value)));
+    read.addEventListener("click", () => attempt(() => parseToml(area.value), area));
     more.addEventListener("toggle", () => { if (more.open) fill(); });
     select.addEventListener("change", () => {
       const name = select.value, mode = state.mode === "own" ? "best" : state.mode;

@@ -143,24 +143,20 @@ def test_as_arrivals_grow_the_hard_questions_lose_all_their_tokens(visit: Open) 
 def test_guessing_hides_the_best_until_it_is_asked_for(visit: Open) -> None:
     page = visit("#lambda=0.05&tokens=500")
     ghosts, named = page.locator(".xp-ghost:visible"), page.get_by_text("a tick marks the best")
+    best = page.get_by_role("button", name="Best", exact=True, include_hidden=True)
+    expect(best).to_be_visible()
     assert ghosts.count() == 5
     expect(named).to_be_visible()
     press(page, "Guess first")
     assert ghosts.count() == 0
     expect(named).to_be_hidden()
+    expect(best).to_be_hidden()  # the guess is judged before it is gone
     assert "best" not in page.locator(".xp-numbers").inner_text()
     assert "Left" not in page.locator(".xp-gap").inner_text()
     page.get_by_role("slider", name="GSM8K", exact=True).press("ArrowRight")
     press(page, "Show the best")
     assert ghosts.count() == 5
-    assert page.locator(".xp-gap").inner_text().lower().count("on the table") == 1
-
-
-def test_a_guess_is_judged_also_where_best_is_pressed(visit: Open) -> None:
-    page = visit("#lambda=0.05&tokens=500")
-    press(page, "Guess first")
-    page.get_by_role("slider", name="GSM8K", exact=True).press("ArrowRight")
-    press(page, "Best")
+    expect(best).to_be_visible()
     assert page.locator(".xp-gap").inner_text().lower().count("on the table") == 1
 
 
@@ -209,7 +205,7 @@ def test_pasted_text_is_text(visit: Open) -> None:
     area = page.get_by_label("A workload file (TOML)")
     area.fill(HOSTILE.replace("gain = 0.5", "gain = 1.5"))
     press(page, "Use this text")
-    expect(page.locator(".xp-fault")).to_contain_text("gain of task type")
+    expect(page.locator("textarea + .xp-fault")).to_contain_text("gain of task type")
     assert tokens(page) == [1000] * 5, "what was there stays"
     area.fill(HOSTILE)
     press(page, "Use this text")
@@ -237,7 +233,7 @@ def test_the_table_is_edited_and_copied(visit: Open) -> None:
     assert tokens(page) != before
     cell.fill("much")
     cell.press("Tab")
-    expect(page.locator(".xp-fault")).to_contain_text("gain")
+    expect(page.locator(".xp-table + .xp-fault")).to_contain_text("gain")
     assert cell.get_attribute("aria-invalid") == "true"
     press(page, "Add a type")
     assert len(tokens(page)) == 6

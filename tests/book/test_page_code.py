@@ -1,5 +1,6 @@
-"""The hidden code of a figure stands below it, and that of anything else where it was."""
+"""The hidden code of a figure or a table stands below it, that of anything else where it was."""
 
+import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
@@ -11,16 +12,23 @@ def cell(hide_mode: str, *output: nodes.Node) -> nodes.container:
     return nodes.container("", source, nodes.container("", *output), hide_mode=hide_mode)
 
 
-def test_the_code_of_a_figure_goes_below_it() -> None:
-    drawn, printed = cell("input", nodes.image(uri="a.svg")), cell("input", nodes.paragraph())
+@pytest.mark.parametrize(
+    ("what", "shown"),
+    [
+        ("figure", nodes.image(uri="a.svg")),
+        ("table", nodes.raw("", "<div><table></table></div>", format="html")),
+    ],
+)
+def test_the_code_of_a_figure_or_a_table_goes_below_it(what: str, shown: nodes.Node) -> None:
+    drawn, printed = cell("input", shown), cell("input", nodes.paragraph())
     hidden = cell("all", nodes.image(uri="b.svg"))
     document = new_document("a page")
     document += [drawn, printed, hidden]
     PlaceCode(document).run()
     output, opened, source, closed = drawn.children
     assert isinstance(output, nodes.container)
-    assert next(output.findall(nodes.image))["uri"] == "a.svg"
-    assert "<summary>Code of this figure</summary>" in opened.astext()
+    assert output.children == [shown]
+    assert f"<summary>Code of this {what}</summary>" in opened.astext()
     assert source.astext() == "code"
     assert closed.astext() == "</details>"
     assert drawn["hide_mode"] == "", "its handle would be written twice"

@@ -65,7 +65,7 @@ class FoldCode(SphinxPostTransform):
 
 
 class PlaceCode(SphinxPostTransform):
-    """Put the hidden code of a figure below it."""
+    """Put the hidden code of a figure or a table below it."""
 
     default_priority = 160  # when the cells of answers are where they belong
     formats = ("html",)
@@ -73,10 +73,11 @@ class PlaceCode(SphinxPostTransform):
     def run(self, **kwargs: object) -> None:
         """Go through all cells."""
         for cell in list(self.document.findall(nodes.container)):
-            if cell.get("hide_mode") != "input" or next(cell.findall(nodes.image), None) is None:
+            what = _shown(cell)
+            if cell.get("hide_mode") != "input" or what is None:
                 continue
             source, *outputs = cell.children
-            fold = '<details class="figure-code hide"><summary>Code of this figure</summary>'
+            fold = f'<details class="output-code hide"><summary>Code of this {what}</summary>'
             cell["hide_mode"] = ""
             cell.children = [
                 *outputs,
@@ -84,3 +85,9 @@ class PlaceCode(SphinxPostTransform):
                 source,
                 nodes.raw("", "</details>", format="html"),
             ]
+
+
+def _shown(cell: nodes.Element) -> str | None:
+    if next(cell.findall(nodes.image), None) is not None:
+        return "figure"
+    return "table" if any("<table" in raw.astext() for raw in cell.findall(nodes.raw)) else None
