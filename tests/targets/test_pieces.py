@@ -307,6 +307,23 @@ def test_the_dual_in_balls_is_the_dual_in_doubles(
         assert bound() == pytest.approx(expected, abs=1e-7 * abs(expected))
 
 
+def test_lateness_in_balls_is_lateness_in_doubles(
+    qwen: tq.Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of services far below a second as well, and of those that alone take too long."""
+    flint = certificate.import_flint()
+    monkeypatch.setattr(flint.ctx, "prec", certificate.BITS)
+    w = qwen.replace(base_time=[0.01, 0.02, 0.05, 1.5, 3.0], arrival_rate=1.5)
+    tokens, deadline = np.array([5.0, 10.0, 0.0, 20.0, 0.0]), 2.0
+    server = certificate._Server(flint, w)
+    late = tq.system_time_tail(w, tokens, deadline, per_type=True)
+    for k in range(5):
+        assert float(server.late(tokens, deadline, k).mid()) == pytest.approx(late[k], abs=1e-9)
+    assert late[4] == 1
+    waits = float(tq.waiting_time_tail(w, tokens, deadline))
+    assert float(server.late(tokens, deadline, -1).mid()) == pytest.approx(waits, abs=1e-9)
+
+
 def test_where_a_gain_less_its_price_is_largest() -> None:
     assert certificate._stop(1.0, 0.5, 0.0, 7.0) == 7.0
     assert certificate._stop(1.0, 0.5, 9.0, 7.0) == 0.0

@@ -70,3 +70,17 @@ def test_a_server_that_answers_at_once_has_a_largest_arrival_rate(qwen: tq.Workl
     rate = tq.largest_arrival_rate(instant, target, accuracy=0.5)
     at = tq.solve_target(instant.replace(arrival_rate=rate), target)
     assert at.mean_accuracy == pytest.approx(0.5, abs=1e-3)
+
+
+def test_where_no_tokens_are_asked_for_only_the_load_or_nothing_limits(qwen: tq.Workload) -> None:
+    unthinking = float(qwen.share @ qwen.baseline)
+    assert tq.slowest_decode(qwen, tq.MeanTarget(20.0), accuracy=0.9 * unthinking) == 1e6
+    full = qwen.arrival_rate / float(tq.utilization(qwen, [0] * 5))
+    rate = tq.largest_arrival_rate(qwen, tq.MeanTarget(1e6), accuracy=0.99 * unthinking)
+    assert full * (1 - 2e-4) < rate < full
+
+
+def test_where_no_weight_buys_a_token_that_is_said(qwen: tq.Workload) -> None:
+    full = qwen.arrival_rate / float(tq.utilization(qwen, [0] * 5))
+    with pytest.raises(tq.ThinkQueueError, match="gets no tokens at any weight up to"):
+        tq.least_accuracy_weight(qwen.replace(arrival_rate=full * (1 - 1e-9)), 0)

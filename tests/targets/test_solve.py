@@ -380,3 +380,16 @@ def test_a_promise_on_the_wait_is_just_kept_when_it_is_simulated(qwen: tq.Worklo
     assert quantile.covers(60.0)
     more = tq.simulate(qwen, found.tokens * 1.15, jobs=1_000_000, seed=4, level=0.999)
     assert more.waiting_quantiles[0.95].low > 60.0
+
+
+def test_one_broken_promise_of_several_is_kept_where_delay_counts(qwen: tq.Workload) -> None:
+    free = tq.solve(qwen)
+    rare = np.full(5, 0.5)
+    rare[0] = 0.01 * float(tq.system_time_tail(qwen, free.tokens, 60.0, per_type=True)[0])
+    target = tq.TypeTailTarget(60.0, rare)
+    kept = target.ratio(qwen, free.tokens) <= 1
+    assert kept.any()
+    assert not kept.all()
+    found = tq.solve_target(qwen, target, count_delay=True)
+    assert (target.ratio(qwen, found.tokens) <= 1 + 1e-9).all()
+    assert found.objective < free.objective

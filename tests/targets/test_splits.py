@@ -64,3 +64,32 @@ def test_one_bad_number_among_good_ones_is_refused():
     for bad in (np.nan, np.inf, 0.0, -1.0):
         with pytest.raises(ThinkQueueError):
             tq.TypeTailTarget(deadline=[1.0, bad, 3.0], probability=0.05)
+
+
+def test_a_climb_keeps_the_promise_and_ends_at_its_top() -> None:
+    for seed in range(4):
+        splits, ell, _, tiny = at_budgets(seed)
+        start = splits._stable(1.3 * ell)  # breaks it
+        assert splits.share @ splits.lateness(start) > splits.probability
+        found = splits.climb(start, 1e-6)
+        assert found is not None
+        assert splits.share @ splits.lateness(found.tokens) <= splits.probability + tiny
+        # it stopped where another climb gains no more than it stops at, and not at its first step
+        again = splits.climb(found.tokens, 1e-6)
+        assert again is not None
+        assert found.value <= again.value <= found.value + 1e-6
+        assert found.value > splits.tangents.value(ell)
+
+
+def test_budgets_beyond_what_the_server_can_do_are_drawn_back() -> None:
+    w = plain_workload(0, types=4)
+    nearly = w.replace(
+        arrival_rate=w.arrival_rate * (1 - 1e-7) / float(tq.utilization(w, np.zeros(4)))
+    )
+    for workload in (w, nearly):
+        splits = Splits(workload, 1e9, 0.5, False)
+        back = splits._stable(np.full(4, 1e6))
+        assert splits.tangents.slack(back) > 0
+        assert splits.tangents.slack(back) >= 1e-6 * splits.tangents.idle_slack
+        assert splits.tangents.slack(back) < 0.5 * splits.tangents.idle_slack
+        np.testing.assert_array_equal(splits._stable(0 * back), 0 * back)

@@ -102,11 +102,17 @@ def test_the_size_of_what_is_added_up_is_that_of_its_terms() -> None:
     tokens = choices.tokens(index)
     slack = 1 - float(tq.utilization(w, tokens))
     worth = w.accuracy_weight * float(tq.mean_accuracy(w, tokens))
-    terms = worth + float(tq.mean_system_time(w, tokens))
-    size = choices.magnitude(index)
-    assert terms <= size <= terms + float(tq.mean_system_time(w, tokens)) * 2 / slack
+    waits = float(tq.mean_waiting_time(w, tokens)) / slack
+    size = worth + float(tq.mean_system_time(w, tokens)) + waits
+    assert choices.magnitude(index) == pytest.approx(size, rel=1e-12)
     assert float(choices.objective(index)) == pytest.approx(float(tq.objective(w, tokens)))
     assert float(choices.objective(choices.count - 1)) == -np.inf
+    whole = w.replace(
+        share=[0.25] * 4, base_time=1.0, time_per_token=1.0, arrival_rate=0.5, max_tokens=9
+    )
+    full = np.ones(4, dtype=np.int64)
+    assert float(tq.utilization(whole, full)) == 1
+    assert float(Choices.of(whole).objective(full)) == -np.inf
 
 
 # one type at a time
