@@ -1,4 +1,4 @@
-"""The hidden code of a figure or a table stands below it, that of anything else where it was."""
+"""The hidden code of what is shown stands below it, and that of anything else where it was."""
 
 import pytest
 from docutils import nodes
@@ -17,9 +17,10 @@ def cell(hide_mode: str, *output: nodes.Node) -> nodes.container:
     [
         ("figure", nodes.image(uri="a.svg")),
         ("table", nodes.raw("", "<div><table></table></div>", format="html")),
+        ("output", nodes.literal_block(text="said")),
     ],
 )
-def test_the_code_of_a_figure_or_a_table_goes_below_it(what: str, shown: nodes.Node) -> None:
+def test_the_code_of_what_is_shown_goes_below_it(what: str, shown: nodes.Node) -> None:
     drawn, printed = cell("input", shown), cell("input", nodes.paragraph())
     hidden = cell("all", nodes.image(uri="b.svg"))
     document = new_document("a page")

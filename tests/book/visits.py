@@ -16,7 +16,7 @@ from thinkqueue.book.layout import Book
 _BOOK = Book(Path(__file__).parents[2])
 
 #: What is written from chapters, and what from them all.
-PAGES = (*_BOOK.pages, "search", "genindex", "py-modindex", "prf-prf")
+PAGES = (*_BOOK.pages, "search", "genindex", "py-modindex")
 PHONE, DESK = (390, 844), (1280, 900)
 
 

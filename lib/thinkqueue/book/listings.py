@@ -32,16 +32,19 @@ def module_pages() -> list[str]:
 def module_sections(page: str) -> str:
     """Return a section for each public module of a page; its text comes from its docstrings.
 
+    That of the package itself stands under the title of the page.
+
     Parameters
     ----------
     page
         The name of a package in ``thinkqueue``, or ``core`` for the modules beside them.
     """
-    return "\n".join(
-        f"(module-{name})=\n## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
-        for name, options in _public_modules()
-        if _page_of(name) == page
-    )
+    sections = []
+    for name, options in _public_modules():
+        if _page_of(name) == page:
+            head = "" if name == f"thinkqueue.{page}" else f"(module-{name})=\n## `{name}`\n\n"
+            sections.append(f"{head}```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n")
+    return "\n".join(sections)
 
 
 def _page_of(module: str) -> str:
@@ -54,6 +57,7 @@ def _page_of(module: str) -> str:
 def _first_sentence(module: str) -> str:
     text = importlib.import_module(module).__doc__ or ""
     line = " ".join(text.split("\n\n")[0].split())
+    line = re.sub(r":math:`([^`]*)`", r"$\1$", line)
     return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", line).replace("|", "\\|")
 
 

@@ -65,7 +65,7 @@ class FoldCode(SphinxPostTransform):
 
 
 class PlaceCode(SphinxPostTransform):
-    """Put the hidden code of a figure or a table below it."""
+    """Put the hidden code of a figure, a table or another output below it."""
 
     default_priority = 160  # when the cells of answers are where they belong
     formats = ("html",)
@@ -90,4 +90,6 @@ class PlaceCode(SphinxPostTransform):
 def _shown(cell: nodes.Element) -> str | None:
     if next(cell.findall(nodes.image), None) is not None:
         return "figure"
-    return "table" if any("<table" in raw.astext() for raw in cell.findall(nodes.raw)) else None
+    if any("<table" in raw.astext() for raw in cell.findall(nodes.raw)):
+        return "table"
+    return "output" if any(part.astext().strip() for part in cell.children[1:]) else None

@@ -33,7 +33,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
-from thinkqueue.book import fingerprint
+from thinkqueue.book import docstrings, fingerprint
 from thinkqueue.book.accessible import accessible
 from thinkqueue.book.answers import JoinAnswers
 from thinkqueue.book.building import WHOLE
@@ -97,6 +97,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", outdated_pages)
     app.connect("env-updated", pages_with_manifest)
     app.connect("env-check-consistency", draw_shared_picture)
+    docstrings.connect(app)
     app.connect("source-read", write_listings)
     app.connect("missing-reference", find_where_defined)
     app.connect("doctree-resolved", fill_manifests)

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 #: What begins as a number does, or stands for one that is missing.
 _NUMBER = re.compile(r"[-+±−≤≥<>~$]?\s?\d|[-–—∞]$|$")
 
+#: Letters of what may stand among numbers in the place of one, such as "unstable".
+_WORD = 12
+
 
 def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
     """Set rows as a table, in which no text is taken for markup or for a formula.
 
-    A column in which everything begins like a number is set to the right, in the book's numerals.
+    A column in which everything begins like a number, or most and the rest are a word or two, is
+    set to the right, in the book's numerals.
     On a phone each row of a wide table becomes a card, on which every cell has its heading.
 
     Parameters
@@ -33,7 +37,7 @@ def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
     texts = [{head: printable(str(cell)) for head, cell in row.items()} for row in rows]
     heads = list(dict.fromkeys(head for row in texts for head in row))
     kinds = {
-        head: "number" if all(_NUMBER.match(row.get(head, "")) for row in texts) else "text"
+        head: "number" if _numbers([row.get(head, "") for row in texts]) else "text"
         for head in heads
     }
 
@@ -54,3 +58,8 @@ def table(rows: Iterable[Mapping[str, Any]]) -> HTML:
         f'<div class="tex2jax_ignore mathjax_ignore"><table class="book-table{wide}">\n'
         f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
     )
+
+
+def _numbers(column: list[str]) -> bool:
+    others = [text for text in column if not _NUMBER.match(text)]
+    return 2 * len(others) < len(column) and all(len(text) <= _WORD for text in others)

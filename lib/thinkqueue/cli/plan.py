@@ -77,8 +77,8 @@ def plan(
     """Find the largest arrival rate that a server can take within a latency target, and how many
     such servers the traffic needs, each with an equal random part of it.
 
-    Budgets stay those of --tokens, or the best ones of the file, or with --accuracy adapt to the
-    traffic of each server.
+    Budgets stay those that are given, or the best ones of the file, or adapt to the traffic of each
+    server so that a given accuracy is reached.
     """
     workload = read_workload(file, arrival_rate, accuracy_weight)
     target = target_of(deadline, quantile, each_type, mean_time)

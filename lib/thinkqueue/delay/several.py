@@ -8,18 +8,18 @@ exponential times is :math:`W_M = Cm/(k-a)`, that of equal ones (Spitzer's ident
 
 and the six approximations are
 
-================  ==========================================================================
-Lee–Longton       :math:`\tfrac{1+c^2}{2}W_M`
-Cosmetatos        :math:`c^2W_M + (1-c^2)W_D`
-Kimura            :math:`(1+c^2)\big/\bigl(2c^2/W_M + (1-c^2)/W_D\bigr)`
-Boxma–Cohen–      :math:`(1+c^2)\,W_MW_D/\bigl(2\beta W_D + (1-\beta)W_M\bigr)`,
-Huffels           :math:`\beta = \frac{1}{k-1}\bigl(\frac{M}{\gamma m} - k - 1\bigr)`
-light–heavy       :math:`C\gamma + C\,\frac{\rho}{1-\rho}\,\frac{M}{2km}`
-Sakasegawa        :math:`\frac{1+c^2}{2}\,\frac{m}{k}\,\frac{\rho^{\sqrt{2(k+1)}-1}}{1-\rho}`
-================  ==========================================================================
+====================  ====================================================================
+Lee–Longton           :math:`\tfrac{1+c^2}{2}W_M`
+Cosmetatos            :math:`c^2W_M + (1-c^2)W_D`
+Kimura                :math:`(1+c^2)\big/\bigl(2c^2/W_M + (1-c^2)/W_D\bigr)`
+Boxma–Cohen–Huffels   :math:`(1+c^2)\,W_MW_D/\bigl(2\beta W_D + (1-\beta)W_M\bigr)`
+light–heavy           :math:`C\gamma + C\,\frac{\rho}{1-\rho}\,\frac{M}{2km}`
+Sakasegawa            :math:`\frac{1+c^2}{2}\,\frac{m}{k}\,\frac{\rho^{\sqrt{2(k+1)}-1}}{1-\rho}`
+====================  ====================================================================
 
-where :math:`\gamma = \int_0^\infty\bigl(\sum_j\pi_j(s_j-t)^+/m\bigr)^k\,dt` is what is left of the
-first of k services in progress. All are exact for one server.
+where :math:`\beta = \frac{1}{k-1}\bigl(\frac{M}{\gamma m} - k - 1\bigr)`, and
+:math:`\gamma = \int_0^\infty\bigl(\sum_j\pi_j(s_j-t)^+/m\bigr)^k\,dt` is what is left of the first
+of k services in progress. All are exact for one server.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.workload import Workload
 
 SMALL = 0.5
-"""Below this e^x is taken by its series, so that what is left after its first terms is exact."""
+"""Below this :math:`e^x` is taken by its series: what is left after its first terms is exact."""
 
 SERIES = np.array([1 / factorial(n) for n in range(2, 18)])
 r"""Coefficients of :math:`(e^x - 1 - x)/x^2`."""
@@ -185,7 +185,7 @@ def decay_rate(mixture: ServiceMixture) -> float:
 
 
 def shrink(x: float) -> float:
-    """Return g(x) = x / (e^x - 1), which falls from 1 and is above e^-x.
+    r"""Return :math:`g(x) = x / (e^x - 1)`, which falls from 1 and is above :math:`e^{-x}`.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ from thinkqueue.workload import Workload
 Complex = NDArray[np.complexfloating[Any, Any]]
 
 DAMPING = 2.0
-"""a L: the transform is sampled on the line Re z = a, and errors are amplified by e^{a t}."""
+"""a L: the transform is sampled where Re z = a, and errors are amplified by :math:`e^{at}`."""
 
 ALIASING = 1e-16
 MOST_TERMS = 20_000
@@ -43,7 +43,7 @@ MOST_FREQUENCIES = 400_000
 CHUNK = 2_000_000
 BLOCK = 64
 EXACT = 8
-"""Blocks of frequencies in which 1 - e^{-zs} is computed without cancellation."""
+"""Blocks of frequencies in which :math:`1 - e^{-zs}` is computed without cancellation."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from thinkqueue.waiting_time.mixture import ServiceMixture
 from thinkqueue.waiting_time.panels import INTEGRAL, INTEGRAL_AT_POINTS, NODES, POINTS, Panels
 
 WIDEST = 2.0
-"""The widest panel, in units of 1/μ: there e^{μt} is a polynomial of degree 14 to 1e-15."""
+r"""The widest panel, in units of 1/μ: :math:`e^{\mu t}` is a polynomial of degree 14 to 1e-15."""
 
 SHARPNESS = 1e-14
 """Kinks whose effect on a panel is weaker than this need no edge of their own."""
