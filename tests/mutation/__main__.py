@@ -40,7 +40,7 @@ TESTS = (
     "tests/delay", "tests/test_objective.py", "tests/test_bounds.py", "tests/solvers",
     "tests/whole_tokens", "tests/proofs", "tests/targets", "tests/waiting_time", "tests/batching",
     "tests/test_solve.py", "tests/test_stress.py", "tests/test_grid.py", "tests/test_smoothness.py",
-    "tests/test_sensitivity.py",
+    "tests/test_sensitivity.py", "tests/test_refusals.py",
 )  # fmt: skip
 
 

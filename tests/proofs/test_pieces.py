@@ -462,3 +462,10 @@ def test_what_a_cut_leaves_nothing_of_is_no_box():
         )
         assert nothing.proven
         assert (len(nothing), nothing.tried) == (0, 0)
+
+
+def test_what_bends_down_is_proven_only_as_far_as_it_is_positive():
+    one = flint.arb_mat([[1]])
+    dome = concavity.QuadraticMatrix(one, (0 * one,), -one)  # 1 - w²
+    assert concavity._proven_on(dome, np.zeros(1), np.array([0.99]))
+    assert not concavity._proven_on(dome, np.zeros(1), np.array([1.01]))

@@ -320,6 +320,9 @@ def test_what_cannot_be_met_is_said(qwen: tq.Workload) -> None:
     with pytest.raises(tq.InfeasibleTargetError, match="without a single") as caught:
         tq.solve_target(qwen, tq.MeanTarget(0.01))
     assert caught.value.least > 1
+    least = float(tq.mean_system_time(qwen, np.zeros(5)))
+    with pytest.raises(tq.InfeasibleTargetError, match="without a single"):
+        tq.solve_target(qwen, tq.MeanTarget(0.99 * least))
     with pytest.raises(tq.InfeasibleTargetError):
         tq.solve_target(qwen, tq.TypeTailTarget([1, 1, 0.1, 1, 1], 0.01))
     with pytest.raises(tq.InfeasibleTargetError, match="services alone"):

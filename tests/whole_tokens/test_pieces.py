@@ -43,6 +43,7 @@ def test_a_menu_is_cut_at_the_caps_and_sorted() -> None:
     assert each.position(np.array([6.0, 0.0, 0.0])).tolist() == [0, 0, 0]
     whole = Choices.of(w)
     assert whole.count.tolist() == [51, 301, 10001]
+    assert Choices.of(w.replace(max_tokens=1e30)).count.tolist() == [2**53] * 3
     assert whole.row(1, np.array([4])).tolist() == [4]
 
 
