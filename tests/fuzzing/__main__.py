@@ -151,7 +151,10 @@ def main() -> None:
 
     known = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {"doors": []}
     done = {row["door"]: row for row in known["doors"] if row["door"] not in asked.again}
-    for door in (*DOORS, *EXPLORER):
+    doors = (*DOORS, *EXPLORER)
+    if done.keys() >= set(doors):  # that campaign is over, and another begins
+        done.clear()
+    for door in doors:
         if door in done:
             continue
         runs = min(asked.runs, SLOW.get(door, asked.runs))
