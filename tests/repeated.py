@@ -36,8 +36,8 @@ TIMED = "measured"
 TIME = re.compile(r"\d[\d.,]* (?:µs|ms|s)\b")
 GLUED, PASTED = re.compile(r"\{glue:text\}`([^`:]+)[^`]*`"), '<span class="pasted-text">'
 CODE = re.compile(r"^```\{code-cell\}.*?^```$", re.DOTALL | re.MULTILINE)
-#: The file and the page that say where and when the book was computed.
-OF_THE_MACHINE = ("manifest.json", "chapters/how_it_was_computed.html")
+#: What says where and when the book was computed, and the list that holds the checksums of these.
+OF_THE_MACHINE = ("manifest.json", "chapters/how_it_was_computed.html", "SHA256SUMS")
 
 Sums = dict[str, dict[str, str]]
 
@@ -205,7 +205,7 @@ def copied(root: Path) -> Book:
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints")
     for folder in ("lib", "data", "chapters"):
         shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
-    for name in ("_config.yml", "_toc.yml", "requirements.lock", "pyproject.toml"):
+    for name in ("_config.yml", "_toc.yml", "requirements.lock", "pyproject.toml", "CITATION.cff"):
         shutil.copy(ROOT / name, root / name)
     return Book(root)
 

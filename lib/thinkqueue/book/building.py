@@ -258,7 +258,7 @@ def _end_with_input() -> None:
 
 def _faults(done: subprocess.CompletedProcess[str]) -> str:
     lines = done.stderr.splitlines()
-    chosen = [line for line in lines if "WARNING: " in line or "ERROR: " in line]
+    chosen = [line for line in lines if re.search(r"(WARNING|ERROR|[a-z]Error): \S", line)]
     return "\n".join(chosen or lines[-30:])
 
 
