@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from thinkqueue.book import fingerprint
+from thinkqueue.book import building, fingerprint
 from thinkqueue.book.__main__ import app
 from thinkqueue.book.building import WHOLE, alone
 from thinkqueue.book.cache import OutputCache
@@ -211,3 +211,14 @@ def test_buttons_wait_for_the_public_address() -> None:
 
 def test_the_small_book_lies_apart_from_the_book(small_book: Book) -> None:
     assert not small_book.root.is_relative_to(Path(__file__).parents[2])
+
+
+def test_a_fault_of_the_pages_is_named_without_its_trace() -> None:
+    said = (
+        "Traceback (most recent call last):\n  File 'a.py', line 1, in <module>\n"
+        "FileNotFoundError: [Errno 2] No such file: 'CITATION.cff'\nRuntimeError: \n=====\n"
+    )
+    done = subprocess.CompletedProcess([], 1, stdout="", stderr=said)
+    assert building._faults(done) == "FileNotFoundError: [Errno 2] No such file: 'CITATION.cff'"
+    silent = subprocess.CompletedProcess([], 1, stdout="", stderr="one\ntwo\n")
+    assert building._faults(silent) == "one\ntwo"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from thinkqueue.book import table
 
 ROWS = [
@@ -21,6 +23,19 @@ def test_columns_of_numbers_stand_to_the_right_with_their_headings() -> None:
     assert kinds(markup, "th") == ["text", "number", "number", "text", "number"]
     assert kinds(markup, "td") == 2 * kinds(markup, "th")
     assert re.findall(r'<td [^>]*data-head="wait">([^<]*)<', markup) == ["8.9 ± 0.1 s", "∞"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["0.0 s", "1.6 s", "unstable"], "number"),
+        (["0.0 s", "unstable"], "text"),
+        (["0.0 s", "1.6 s", "too long to be a number"], "text"),
+        (["a", "b", "1"], "text"),
+    ],
+)
+def test_a_word_among_numbers_stands_with_them(cells: list[str], kind: str) -> None:
+    assert kinds(table([{"loss": cell} for cell in cells]).data, "th") == [kind]
 
 
 def test_only_a_wide_table_becomes_cards() -> None:
