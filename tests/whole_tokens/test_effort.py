@@ -20,10 +20,10 @@ def cases() -> list[Choices]:
 
 @pytest.mark.slow
 def test_searches_by_load_take_as_much_work_as_they_did() -> None:
-    """In nodes, one a type and sweep: as many as when this was written, a little aside."""
+    """In nodes, one a type and sweep: as many as when this was written, a tenth aside."""
     taken = 0
     for choices in cases():
         found = load_search.search(choices, 0 * choices.count, node_limit=10**9)
         assert found.proven
         taken += found.nodes
-    assert taken == pytest.approx(437_568, rel=0.03)
+    assert taken == pytest.approx(437_568, rel=0.1)
