@@ -106,7 +106,7 @@ def test_figures_can_be_read_on_a_phone(name: str, book: Book, browser: Browser)
             " if (p.tagName === 'DETAILS') p.open = true; p.classList.remove('toggle-hidden'); }"
             " return [e.src, e.getBoundingClientRect().width]; })"
         )
-        assert all(width > 250 for _, width in figures)
+        assert all(width > 300 for _, width in figures)
         found = {
             Path(drawing).name[:8]: wrong
             for drawing, width in figures

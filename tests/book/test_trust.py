@@ -42,6 +42,15 @@ def renew(book: Book) -> str:
     return done.output
 
 
+@pytest.fixture
+def reviewed(small_book: Book, monkeypatch: pytest.MonkeyPatch) -> Book:
+    """A book that states one value, which somebody has looked at."""
+    monkeypatch.delenv("CI", raising=False)
+    state(monkeypatch, near=Stated(2.0, 1e-3, 0.0))
+    renew(small_book)
+    return small_book
+
+
 def test_the_reference_is_not_renewed_where_nobody_looks(
     small_book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,46 +137,35 @@ def test_the_book_was_reviewed_with_these_very_files() -> None:
     ],
 )
 def test_a_changed_bit_of_what_was_reviewed_is_named_and_nothing_is_built(
-    small_book: Book, monkeypatch: pytest.MonkeyPatch, changed: str
+    reviewed: Book, changed: str
 ) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    state(monkeypatch, number=Stated(1.5, 1e-6, 0.0))
-    renew(small_book)
-    checksums.hold(small_book)
-    path = sorted(small_book.root.glob(changed))[0]
+    checksums.hold(reviewed)
+    path = sorted(reviewed.root.glob(changed))[0]
     flip(path)
-    done = CliRunner().invoke(app, ["build", "--root", str(small_book.root)])
+    done = CliRunner().invoke(app, ["build", "--root", str(reviewed.root)])
     assert done.exit_code == 1
-    name = path.relative_to(small_book.root).as_posix()
+    name = path.relative_to(reviewed.root).as_posix()
     assert done.output.splitlines()[1:] == [
         f"  {name} changed",
         "If that is meant, `make reference` accepts it.",
     ]
-    assert not small_book.html.exists()
+    assert not reviewed.html.exists()
 
 
-def test_a_file_that_came_or_went_is_named_and_accepted_when_looked_at(
-    small_book: Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    state(monkeypatch, number=Stated(1.5, 1e-6, 0.0))
-    renew(small_book)
-    (small_book.root / "data" / "number.txt").rename(small_book.root / "data" / "other.txt")
+def test_a_file_that_came_or_went_is_named_and_accepted_when_looked_at(reviewed: Book) -> None:
+    (reviewed.root / "data" / "number.txt").rename(reviewed.root / "data" / "other.txt")
     lines = ["data/number.txt is gone", "data/other.txt is new"]
-    assert checksums.unreviewed(small_book) == lines
-    assert renew(small_book).splitlines()[:2] == lines
-    assert checksums.unreviewed(small_book) == []
+    assert checksums.unreviewed(reviewed) == lines
+    assert renew(reviewed).splitlines()[:2] == lines
+    assert checksums.unreviewed(reviewed) == []
 
 
 def test_a_value_that_was_changed_within_its_tolerance_is_shown_all_the_same(
-    small_book: Book, monkeypatch: pytest.MonkeyPatch
+    reviewed: Book,
 ) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    state(monkeypatch, near=Stated(2.0, 1e-3, 0.0))
-    renew(small_book)
-    path = small_book.reference / "page.json"
+    path = reviewed.reference / "page.json"
     path.write_text(path.read_text("utf-8").replace("2.0", "2.001"), encoding="utf-8")
-    assert renew(small_book).splitlines() == [
+    assert renew(reviewed).splitlines() == [
         "data/reference/page.json changed",
         "Accepted: 0 values and 1 files that changed.",
     ]
