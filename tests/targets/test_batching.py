@@ -125,6 +125,29 @@ def test_delay_may_count_beside_a_deadline():
     assert loose.gap <= free.gap
 
 
+@pytest.mark.slow
+def test_one_type_in_a_hurry_holds_the_others_back_and_the_best_price_is_between():
+    """Neither as much as the deadlines allow nor as little as delay asks for is best here."""
+    target = tq.TypeTailTarget([3.0, *[1e3] * 4], 0.05)
+    both = tq.solve_target(FREE, target, count_delay=True)
+    assert both.gap < 0.02 * both.objective
+    promise = shared_tails._Promise(FREE, target.deadlines(FREE), target.probabilities(FREE), True)
+    prices = np.linspace(np.log(promise.value.max()) - 20, np.log(promise.value.max()), 5)
+    tried = [promise.reached(promise.kept(x)) for x in prices]
+    assert both.objective >= max(tried) - 1e-3
+    assert max(tried) > tried[0] + 10
+    # a type whose deadline its answer alone takes up has no token to think, whatever one costs
+    answer = tq.type_time(FREE, np.zeros(5)).within(np.full(5, 0.95))
+    idle = shared_tails._Promise(FREE, np.append(answer[:1], [1e3] * 4), np.full(5, 0.05), True)
+    assert idle.kept(prices[0])[0] == 0
+    # and the bound knows that others, whose thoughts would make it late, may not think much either
+    hurried = tq.TypeTailTarget([1.1 * answer[0], *[1e3] * 4], 0.05)
+    found = tq.solve_target(FREE, hurried)
+    assert found.gap < 0.02
+    assert found.utilization < 0.5 * tq.solve(FREE).utilization
+    assert found.ratio[0] == pytest.approx(1, abs=1e-6)
+
+
 def test_the_longest_that_a_deadline_allows_is_longer_than_what_it_allows():
     g = np.random.default_rng(2)
     a, b = LINE.base, LINE.per_query

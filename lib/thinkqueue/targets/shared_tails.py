@@ -97,6 +97,20 @@ class _Promise:
             self.stretch = self.stretch_at(tokens)
         return tokens
 
+    def held(self, tokens: Array) -> bool:
+        """Whether the deadlines are met, those too that the answers alone take up."""
+        late = type_time(self.w, tokens).within(1 - self.rare)
+        return bool((late <= self.deadline * (1 + 100 * CLOSE)).all())
+
+    def lowest(self, low: float, high: float) -> float:
+        """Return the lowest price, between two, at which the budgets meet the deadlines."""
+        if self.held(self.kept(low)):
+            return low
+        while high - low > FINE / 10:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.held(self.kept(middle)) else (middle, high)
+        return high
+
     def reached(self, tokens: Array) -> float:
         """Return what budgets are worth."""
         time: float = first(self.delay.at(self.w, tokens).time) if self.count_delay else 0.0
@@ -120,13 +134,14 @@ def under_deadlines(workload: Workload, deadline: Array, rare: Array, count_dela
     tokens = nothing
     if dearest > 0:
         high = float(np.log(dearest))
+        low = promise.lowest(high - DECADES, high)
         search = minimize_scalar(
             lambda x: -promise.reached(promise.kept(x)),
-            bounds=(high - DECADES, high),
+            bounds=(low, high),
             method="bounded",
             options={"xatol": FINE},
         )
-        tried = (promise.kept(x) for x in (float(search.x), high - DECADES))
+        tried = (promise.kept(x) for x in (float(search.x), low))
         tokens = max(tried, key=promise.reached)
     return Found(tokens, np.nan, _bound(workload, deadline, rare, count_delay), tokens)
 

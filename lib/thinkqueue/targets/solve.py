@@ -296,7 +296,7 @@ def _result(
     tokens, step = found.tokens, STEP
     ratio = target.ratio(workload, tokens)
     while (ratio > 1).any() and tokens.any():
-        tokens, step = tokens * (1 - step), 2 * step
+        tokens, step = tokens * max(1 - step, 0.0), 2 * step
         ratio = target.ratio(workload, tokens)
     accuracy, worth = (float(f(workload, tokens)) for f in (mean_accuracy, objective))
     value = worth if count_delay else accuracy
