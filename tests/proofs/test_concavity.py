@@ -142,6 +142,11 @@ def test_near_saturation_is_proven_too() -> None:
 def test_every_workload_at_once() -> None:
     proof = prove_for_every_workload(max_utilization=0.99, max_spread=1000.0)
     assert proof.proven
+    # what is promised unless one asks for more: loads up to nine tenths, all of the rectangle
+    proof = prove_for_every_workload()
+    assert proof.proven
+    assert np.prod(proof.upper - proof.lower, axis=1).sum() == pytest.approx(900.0, rel=1e-9)
+    np.testing.assert_allclose(proof.upper.max(axis=0), [9.0, 100.0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("square", [0.5, 0.0, -1.0])

@@ -138,6 +138,75 @@ def test_what_a_type_can_gain_is_bounded_closely():
     assert seen == {"zero", "cap", "far", "near"}
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        Batching(LINE), Batching(LINE, 5), Batching(LINE, 1), Batching(MEASURED),
+        Batching(TokenTime.table([1, 4], [0.01, 0.02])), Batching(TokenTime(0.01, 0.0)),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_law_without_load_is_the_limit_of_that_under_a_small_one(server):
+    law = batching.LawInBalls(batching.exact_steps(server, flint), arb)
+    alone = float(tau_of(server.token_time, 1))
+    with flint.ctx.workprec(400):
+        for none, little in zip(law.present(arb(0)), law.present(arb(2) ** -60)):
+            assert float(none) == pytest.approx(alone, rel=1e-15)
+            assert float(little) == pytest.approx(alone, rel=1e-12)
+
+
+@pytest.mark.parametrize("server", [tq.Fifo(), Batching(LINE), Batching(MEASURED)], ids=repr)
+def test_where_a_step_has_no_price_there_is_no_box(server, monkeypatch):
+    """No box, and no exception either, at whichever look it is that a server may be full."""
+    w = batching_workload(server, arrival_rate=0.2) if server != tq.Fifo() else plain_workload(1, 3)
+    tokens = tq.solve(w).tokens
+    kind, name = certificate._Types, "prices"
+    if server != tq.Fifo():
+        kind, name = batching.Server, "time_and_price"
+    true, looks, refused = getattr(kind, name), 0, -1
+
+    def priced(self, *at):
+        nonlocal looks
+        looks += 1
+        return None if looks == refused else true(self, *at)
+
+    def enclosed():
+        with flint.ctx.workprec(200):
+            if server == tq.Fifo():
+                return certificate._enclose(certificate._Types(w, flint), tokens)
+            return batching.Server(w, batching.exact_steps(server, flint), flint).enclose(tokens)
+
+    monkeypatch.setattr(kind, name, priced)
+    assert enclosed() is not None
+    every = looks
+    assert every >= 5
+    for refused in range(1, every + 1):
+        looks = 0
+        found = enclosed()
+        # the last look of first come, first served is over a box, and a larger one is tried after
+        assert found is None or (server == tq.Fifo() and refused == every)
+
+
+def test_a_root_is_stated_only_where_it_was_closed_in():
+    """From far away three steps of Newton's method do not get there, and nothing is claimed."""
+    w = plain_workload(1, 3).replace(accuracy_weight=1e12, max_tokens=1e9)
+    types, pressure = certificate._Types(w, flint), arb(1) / 10
+    near = [1.0] * 3
+    with flint.ctx.workprec(200):
+        assert [types._budget(k, arb(1), pressure, x) for k, x in enumerate(near)] == [None] * 3
+        assert types.respond(arb(1), pressure, near) is None
+        for _ in range(60):
+            prices = [
+                float(arb(1) + pressure * types.service(k, arb(x))[2]) for k, x in enumerate(near)
+            ]
+            worth = w.accuracy_weight * w.weight * w.gain * w.rate / (w.time_per_token * prices)
+            near = (np.log(worth) / w.rate).tolist()
+        found = types.respond(arb(1), pressure, near)
+        assert found is not None
+        assert found.where == ["free"] * 3
+        np.testing.assert_allclose([float(x) for x in found.tokens], near, rtol=1e-9)
+
+
 def test_a_server_that_is_full_or_has_no_answer_to_give_has_no_price():
     server = Batching(LINE, 8)
     w = batching_workload(server, arrival_rate=0.1)
@@ -426,6 +495,11 @@ def test_scaled_coordinates_are_balls_of_the_formula_or_none():
         [float(x) for x in found], concavity.scaled_at(w, tokens), rtol=1e-12
     )
     assert concavity._scaled(w, np.full(3, 1e9)) == [None] * 3
+    full = Workload.from_arrays(
+        share=1.0, gain=0.5, rate=1e-3, baseline=0.1, base_time=0.5, time_per_token=0.25,
+        arrival_rate=1.0, accuracy_weight=1.0,
+    )  # fmt: skip
+    assert concavity._scaled(full, np.array([2.0])) == [None]  # a load of 1, to the last bit
 
 
 def test_each_box_is_looked_at_to_its_very_ends(monkeypatch):
