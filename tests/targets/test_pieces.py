@@ -153,6 +153,26 @@ def program(w: tq.Workload, deadline: float, rare: float, count_delay: bool = Fa
     return tangents, limits, most
 
 
+def test_who_thinks_up_to_the_deadline_loses_what_an_empty_buffer_does(qwen: tq.Workload) -> None:
+    """A service may come out a last bit longer than the deadline to which it was stretched."""
+    w = qwen.replace(arrival_rate=1e-3, max_tokens=1e30)
+    longer = 0
+    for deadline in np.linspace(20.0, 90.0, 40):
+        tangents, limits, _ = program(w, deadline, 0.01)
+        tokens = tangents.tokens(deadline - w.base_time)
+        longer += int((w.base_time + w.time_per_token * tokens > deadline).sum())
+        lost = tangents.touch(tokens, limits)
+        load = tq.utilization(w, tokens)  # of which a buffer that holds nothing loses all
+        np.testing.assert_allclose(lost, load, rtol=1e-6)
+        # and who thinks longer loses all, which counts only in the limits that ask
+        lost = tangents.touch(tokens * [1, 1, 1, 1, 1.001], limits)
+        assert np.isinf(lost[-1])
+        broken = excess(tangents, limits, tokens, lost)
+        assert np.isfinite(broken[:-1]).all()
+        assert broken[-1] == np.inf
+    assert longer > 5
+
+
 def test_a_tangent_touches_what_is_lost_and_lies_below_it_elsewhere(qwen: tq.Workload) -> None:
     tangents, limits, _ = program(qwen, 60.0, 0.01)
     tangents.error = 1e-12

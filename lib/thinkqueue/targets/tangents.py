@@ -46,6 +46,9 @@ NEAR = 0.1
 MANY = 12
 """Tangents kept, for each type and each lost load."""
 
+EDGE = 1e-15
+"""By what part of a deadline a service may seem longer that is as long."""
+
 UNUSED = 1e-9
 """A tangent whose multiplier is below this part of the largest was not needed."""
 
@@ -194,6 +197,8 @@ class Tangents:
         w = self.workload
         service = w.base_time + w.time_per_token * tokens
         buffer = self.deadline - np.where(self.own >= 0, service[self.own], 0.0)
+        # who thinks up to the deadline misses it by rounding only
+        buffer[(buffer < 0) & (buffer > -EDGE * self.deadline)] = 0.0
         fits = limits.used & (buffer >= 0)
         lost = np.full(len(buffer), np.inf)
         lost[fits] = lost_load(w, tokens, buffer[fits], error=self.error)
@@ -307,8 +312,8 @@ def excess(tangents: Tangents, limits: Limits, tokens: Array, lost: Array) -> Ar
     tokens, lost : ndarray, (N,) and (J,)
         The budgets and :math:`L_j` there.
     """
-    part = limits.used
-    return np.asarray(limits.matrix[:, part] @ lost[part] - limits.room * tangents.slack(tokens))
+    counted = np.where(limits.matrix > 0, lost, 0.0)  # what no limit counts may be infinite
+    return np.asarray((limits.matrix * counted).sum(axis=1) - limits.room * tangents.slack(tokens))
 
 
 def solve_limits(
@@ -356,7 +361,7 @@ def solve_limits(
         over = broken > 0
         # h is convex: on the way to no tokens it falls below the line between both ends
         if (inside[over] < 0).all():
-            part = float((broken[over] / (broken[over] - inside[over])).max(initial=0.0))
+            part = float((1 / (1 - inside[over] / broken[over])).max(initial=0.0))
             kept = (1 - part) * at
             value = tangents.value(kept)
             if value > best.value:
