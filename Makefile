@@ -76,9 +76,9 @@ reference: $(READY)
 
 # two processes on two cores: threads of their own, that wait by spinning, would make them three
 # times as slow
-test: export OMP_NUM_THREADS := 1
-test: export OPENBLAS_NUM_THREADS := 1
-test: export RAYON_NUM_THREADS := 1
+test check-versions mutants: export OMP_NUM_THREADS := 1
+test check-versions mutants: export OPENBLAS_NUM_THREADS := 1
+test check-versions mutants: export RAYON_NUM_THREADS := 1
 test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20

@@ -30,7 +30,7 @@ WORK = ROOT / "_build" / "mutation"
 ENDS = WORK / "ends.jsonl"
 RECORD = ROOT / "data" / "results" / "mutation.json"
 COVERAGE = RECORD.with_name("coverage.json")
-EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+REASONS = Path(__file__).with_name("reasons.toml")
 CORE = (
     "delay", "objective", "bounds", "solvers", "whole_tokens", "proofs", "targets", "waiting_time",
 )  # fmt: skip
@@ -134,6 +134,12 @@ def survivors() -> Iterator[tuple[str, Mutant]]:
                     yield part, mutant
 
 
+def files_under(names: Sequence[str]) -> list[str]:
+    """Replace each folder by its files of tests, since a test is known by its file."""
+    found = ((Path(name), sorted(Path(name).rglob("test_*.py"))) for name in names)
+    return [str(file) for name, files in found for file in files or [name]]
+
+
 def try_them(found: Sequence[tuple[str, Mutant]], guards: Guards | Named, workers: int) -> None:
     """Try mutants and write each end down as it comes."""
     parts = {id(mutant): part for part, mutant in found}
@@ -152,8 +158,11 @@ def recorded(seed: int) -> dict[str, Any]:
     A module of which nothing is known here keeps what is recorded of it.
     """
     before = json.loads(RECORD.read_text(encoding="utf-8"))
-    reasons = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["mutant"]
-    alike = {(r["file"], r["code"], r["change"]): r["reason"] for r in reasons}
+    reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
+    alike, open_ends = (
+        {(r["file"], r["code"], r["change"]): r["reason"] for r in reasons[kind]}
+        for kind in ("equivalent", "survivor")
+    )
     parts, equivalent, alive = [], [], []
     for part in CORE:
         rows = [row for row in known().values() if row["part"] == part]
@@ -170,12 +179,12 @@ def recorded(seed: int) -> dict[str, Any]:
             if row["end"].startswith("killed"):
                 continue
             place = {name: row[name] for name in ("file", "line", "code", "change")}
-            reason = alike.get((row["file"], row["code"], row["change"]))
-            same += reason is not None
-            if reason:
-                equivalent.append(place | {"reason": reason})
+            name = row["file"], row["code"], row["change"]
+            same += name in alike
+            if name in alike:
+                equivalent.append(place | {"reason": alike[name]})
             else:
-                alive.append(place)
+                alive.append(place | {"reason": open_ends.get(name, "not explained")})
         judged = len(rows) - same
         low, high = binomtest(killed, judged).proportion_ci() if judged else (0.0, 1.0)
         parts.append(
@@ -208,7 +217,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=SAMPLE, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--again", nargs="+", help="files of tests to try the survivors against")
+    parser.add_argument("--again", nargs="+", help="tests to try the survivors against")
     parser.add_argument("--record", action="store_true", help="only count what is known")
     chosen = parser.parse_args()
     os.chdir(ROOT)
@@ -216,7 +225,7 @@ def main() -> None:
     parts = chosen.parts or CORE
     if chosen.again:
         found = [(part, mutant) for part, mutant in survivors() if part in parts]
-        try_them(found, Named(chosen.again), chosen.workers)
+        try_them(found, Named(files_under(chosen.again)), chosen.workers)
     elif not chosen.record:
         if not (WORK / "reach").exists():
             measure()

@@ -167,6 +167,7 @@ def test_an_undecided_certificate_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     proof = certify(w, solve(w).tokens)
     assert not proof.proven
     assert proof.tokens_lower is None
+    assert not (proof.free | proof.at_zero | proof.at_cap).any()
     assert proof.status.startswith("Undecided")
     assert proof.lower <= proof.upper
 

@@ -107,6 +107,13 @@ def test_budgets_at_a_price_are_logarithms_between_nothing_and_the_cap(server):
     assert unsure.tokens[2].contains(0)
     assert not unsure.tokens[2] < 0
     assert unsure.tokens[2] < 1e-2 / w.rate[2]
+    least = float(value[0] * np.exp(-w.rate[0] * 900))
+    almost = found.budgets(arb(least, least * 1e-3))
+    assert almost.where[0] == "unclear"
+    assert almost.tokens[0].contains(900)
+    # and no part of it lies beyond what may be given, but for how finely a radius is kept
+    assert unsure.tokens[2] > -1e-9 / w.rate[2]
+    assert almost.tokens[0] < 900 + 1e-9 / w.rate[0]
 
 
 def test_what_a_type_can_gain_is_bounded_closely():
@@ -217,6 +224,23 @@ def test_a_server_that_is_full_or_has_no_answer_to_give_has_no_price():
     assert found.time_and_price(arb(full * (1 - 1e-9))) is not None
     assert found.time_and_price(arb(full * (1 + 1e-9))) is None
     assert found.enclose(np.full(5, 1e7)) is None
+
+
+@pytest.mark.parametrize("off", [0.99, 1.01])
+def test_the_box_holds_the_root_however_roughly_it_was_found(off, monkeypatch):
+    for server in (Batching(LINE), Batching(MEASURED, 32)):
+        w = batching_workload(server, arrival_rate=0.2)
+        found = batching.Server(w, batching.exact_steps(server, flint), flint)
+        tokens = tq.solve(w, gap=1e-12).tokens
+        with flint.ctx.workprec(200):
+            root = found.enclose(tokens)
+            with monkeypatch.context() as patch:
+                patch.setattr(batching, "ROUNDS", 0)
+                rough = found.enclose(off * tokens)
+        for near, wide in zip(root.tokens, rough.tokens):
+            assert wide.contains(near)
+            assert near.rad() < 1e-9 * (1 + near.mid())
+        assert max(float(x.rad()) for x in rough.tokens) > 1
 
 
 def test_a_box_of_less_than_a_token_is_as_narrow():
@@ -409,6 +433,18 @@ def test_a_wrong_matrix_is_proven_on_no_box_in_which_it_fails():
         proven, failed = proven + done, failed + bool(lowest.min() < 0)
     assert proven > 20
     assert failed > 10
+
+
+def test_a_matrix_that_is_singular_is_not_refuted_by_the_rounding_of_its_eigenvalues():
+    g, wrong = np.random.default_rng(8), 0
+    for _ in range(40):
+        v = g.integers(1, 9, 3).tolist()
+        square = arb_mat([[a * b for a in v] for b in v])
+        none = 0 * square
+        matrix = concavity.QuadraticMatrix(square, (none,) * 3, none)
+        wrong += bool(np.linalg.eigvalsh(concavity._floats(square))[0] < 0)
+        assert not concavity._refuted_at(matrix, np.zeros(3))
+    assert wrong > 5
 
 
 def test_a_root_is_one_where_there_is_one():

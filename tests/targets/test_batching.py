@@ -125,6 +125,14 @@ def test_delay_may_count_beside_a_deadline():
     assert loose.gap <= free.gap
 
 
+def test_a_deadline_is_held_to_the_last_millionth():
+    tokens = np.full(5, 300.0)
+    late = tq.type_time(FREE, tokens).within(np.full(5, 0.95))
+    for longer, held in ((1 + 1e-6, True), (1 - 1e-6, False), (0.7, False)):
+        promise = shared_tails._Promise(FREE, late * longer, np.full(5, 0.05), True)
+        assert promise.held(tokens) is held
+
+
 @pytest.mark.slow
 def test_one_type_in_a_hurry_holds_the_others_back_and_the_best_price_is_between():
     """Neither as much as the deadlines allow nor as little as delay asks for is best here."""

@@ -100,7 +100,7 @@ def test_the_longest_that_a_deadline_allows_at_a_load(load: float, rare: float) 
 def test_where_nobody_slows_anybody_a_deadline_is_a_number_of_tokens(count_delay: bool) -> None:
     a = 0.01
     w = batching_workload(Batching(TokenTime(a, 0.0)), prompt_time=0.0, accuracy_weight=1e5)
-    deadline = np.array([5.0, 10.0, 20.0, 40.0, 80.0])
+    deadline = np.array([200.5 * a, 10.0, 20.0, 40.0, 80.0])  # half a token, and many
     tokens = np.minimum(deadline / a - 200, w.max_tokens)
     found = tq.solve_target(w, tq.TypeTailTarget(deadline, 0.05), count_delay=count_delay)
     np.testing.assert_allclose(found.tokens, tokens, rtol=1e-9)

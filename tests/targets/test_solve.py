@@ -49,6 +49,17 @@ def test_mean_cap_is_solved_to_its_certificate(
         assert value <= found.upper_bound
 
 
+def test_multipliers_are_not_called_enough_where_curves_are_not_concave() -> None:
+    for curve, enough in ((tq.Saturating(0.1, 0.8, 0.02), True), (tq.Logistic(-9.0, 1.8), False)):
+        w = tq.Workload.from_arrays(
+            share=[0.5, 0.5], accuracy=[curve, tq.Saturating(0.1, 0.8, 0.01)], base_time=0.1,
+            time_per_token=0.01, arrival_rate=0.1, accuracy_weight=100.0,
+        )  # fmt: skip
+        found = tq.solve_target(w, tq.MeanTarget(2.0))
+        assert found.convex is enough
+        assert found.mean_system_time <= 2.0
+
+
 def test_mean_cap_agrees_with_a_conic_solver(qwen: tq.Workload) -> None:
     import cvxpy as cp
 

@@ -9,7 +9,7 @@ import thinkqueue as tq
 from thinkqueue import ThinkQueueError
 from thinkqueue.arrays import Array
 from thinkqueue.targets.splits import Splits
-from thinkqueue.targets.tangents import Limits, excess
+from thinkqueue.targets.tangents import Found, Limits, excess
 from workloads import plain_workload
 
 
@@ -93,3 +93,21 @@ def test_budgets_beyond_what_the_server_can_do_are_drawn_back() -> None:
         assert splits.tangents.slack(back) >= 1e-6 * splits.tangents.idle_slack
         assert splits.tangents.slack(back) < 0.5 * splits.tangents.idle_slack
         np.testing.assert_array_equal(splits._stable(0 * back), 0 * back)
+
+
+def test_a_last_climb_that_is_given_up_or_ends_lower_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    splits, *_ = at_budgets(1)
+    true, nothing, last = Splits.climb, np.zeros(4), []
+    for worse in (None, Found(nothing, -1.0, np.inf, nothing)):
+
+        def climb(self, outer, gap, worse=worse):  # type: ignore[no-untyped-def]
+            last.append(gap < 1e-3)
+            return worse if last[-1] else true(self, outer, gap)
+
+        monkeypatch.setattr(Splits, "climb", climb)
+        found = splits.search(gap=1e-3, nodes=30)
+        assert last.pop()
+        assert found.value > 0
+        assert splits.share @ splits.lateness(found.tokens) <= splits.probability + 1e-7

@@ -9,8 +9,8 @@ import pytest
 
 import thinkqueue as tq
 from queues import MIXTURES, erlang_cdf, mixture, single, small
-from thinkqueue.waiting_time.bounds import shrink
-from thinkqueue.waiting_time.renewal import solve
+from thinkqueue.waiting_time.bounds import TailBound, bound_of, shrink
+from thinkqueue.waiting_time.renewal import _Build, solve
 from workloads import QWEN, hard_workload, plain_workload
 
 LOADS = (0.01, 0.1, 0.3, 0.6, 0.9, 0.99, 0.999)
@@ -127,7 +127,9 @@ def test_queries_without_service_change_nothing() -> None:
     idle = w.replace(base_time=[0.0, 0.0, 0.0])
     assert (tq.waiting_time_tail(idle, [0, 0, 0], t) == 0).all()
     assert tq.system_time_quantile(idle, [0, 0, 0], 0.99) == 0
-    assert tq.tail_bound(idle, [0, 0, 0])(1.0) == 0
+    bound = tq.tail_bound(idle, [0, 0, 0])
+    assert bound(1.0) == 0
+    assert bound == TailBound(np.inf, 0.0, 0.0, 0.0)
 
 
 # quantiles --------------------------------------------------------------------------------------
@@ -314,3 +316,17 @@ def test_what_shrinks_begins_at_one() -> None:
     assert shrink(0.0) == 1.0
     assert shrink(1e-12) == pytest.approx(1 - 0.5e-12, abs=1e-15)
     assert shrink(2.0) == pytest.approx(2 / np.expm1(2.0), rel=1e-14)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.999])
+def test_the_error_of_a_build_is_its_defects_and_how_well_the_load_is_known(load: float) -> None:
+    queue = mixture("three", load)
+    build = _Build(queue, bound_of(queue))
+    rounding = 2e-16 * (1 + 1 / (1 - load))
+    assert build.error == pytest.approx(rounding, rel=1e-9, abs=0)
+    build.edges.append(5.0)
+    build.defect = 1e-9
+    # renewals come as often as the tilted services are short
+    tilted = queue.arrival_rate * queue.share * np.exp(build.theta * queue.service)
+    mean = (float(tilted @ queue.service) - 1) / build.theta
+    assert build.error == pytest.approx(1e-9 * (1 + 5.0 / mean) + rounding, rel=1e-9, abs=0)

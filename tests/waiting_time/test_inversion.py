@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 from queues import MIXTURES, mixture
+from thinkqueue.waiting_time import inversion
 from thinkqueue.waiting_time.inversion import invert
 from thinkqueue.waiting_time.renewal import solve
 
@@ -40,3 +44,53 @@ def test_two_waits_add_up() -> None:
     split = float((weight * density * tilted.tail(end - u)).sum())
     convolved = (1 - queue.load) * tilted.tail(np.array(end)) + split + tilted.tail(np.array(end))
     assert invert(queue, np.array(end), waits=2).value == pytest.approx(convolved, abs=1e-9)
+
+
+@pytest.mark.parametrize("waits", [1, 2])
+@pytest.mark.parametrize("load", [0.05, 0.7])
+def test_what_the_frequencies_left_out_may_add_is_bounded(waits: int, load: float) -> None:
+    """By the integral of |ρR| ≤ 2λ/|z| over them, as the sum over residuals beyond r says."""
+    queue = mixture("three", load)
+    for removed in (1, 2, 5):
+        front, base = inversion._truncation_constants(queue, removed, waits)
+        assert base == 2 * queue.arrival_rate
+        for beyond in (3 * base, 40 * base):
+            series = sum((n + 1) ** (waits - 1) * (base / beyond) ** n for n in range(200))
+            # in u = base / y
+            first = quad(lambda u, r=removed: u**r, 0, base / beyond, epsabs=0)[0]
+            least = np.exp(2.0) / np.pi * (1 - load) ** waits * (removed + 2) ** (waits - 1) * first
+            stated = front * (base / beyond) ** (removed + 1)
+            assert stated == pytest.approx(least, rel=1e-7, abs=0)
+            # (n + r + 2)^(q-1) ≤ (r + 2)^(q-1) (n + 1)^(q-1), term by term
+            assert stated / (1 - base / beyond) ** waits == pytest.approx(
+                stated * series, rel=1e-9, abs=0
+            )
+
+
+@pytest.mark.parametrize("waits", [1, 2])
+def test_a_plan_states_what_it_cuts_off_and_forgets(waits: int) -> None:
+    queue = mixture("three", 0.7)
+    for forgotten, latest in ((40.0, 1.0), (0.1, 1.0), (0.1, 30.0)):
+        plan = inversion._Plan.make(queue, forgotten, latest, waits, 1e-8)
+        assert plan.half_period == max(latest, forgotten / 2, 4 * queue.longest)
+        front, base = inversion._truncation_constants(queue, plan.removed, waits)
+        ratio = base * plan.half_period / (plan.frequencies * np.pi)
+        stated = front * ratio ** (plan.removed + 1) / (1 - ratio) ** waits
+        assert plan.truncation == pytest.approx(stated, rel=1e-12, abs=0)
+        assert plan.truncation <= 2e-8
+
+
+def test_every_part_of_the_error_is_in_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, t = mixture("three", 0.7), np.array([0.5, 2.0])
+    assert invert(queue, t).error < 1e-9
+    make = inversion._Plan.make
+    for name in ("truncation", "aliasing"):
+        with monkeypatch.context() as patch:
+            coarse = lambda *at, name=name: replace(make(*at), **{name: 0.25})  # noqa: E731
+            patch.setattr(inversion._Plan, "make", coarse)
+            assert invert(queue, t).error == pytest.approx(0.25, abs=1e-9)
+    for name in ("_few_residuals", "_many_residuals"):
+        with monkeypatch.context() as patch:
+            true = getattr(inversion, name)
+            patch.setattr(inversion, name, lambda *at, true=true: (true(*at)[0], 0.25))
+            assert invert(queue, t).error == pytest.approx(0.25, abs=1e-9)
