@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from thinkqueue.errors import ThinkQueueError
 
 from .damage import spoilt
-from .explorer import findings, tried
+from .explorer import SCRIPT, findings, tried
 from .rule import Ended, Finding, held, sentence
 from .seeds import seeds
 from .targets import DOORS
@@ -58,6 +60,22 @@ def test_no_bad_text_breaks_the_explorer(door: str) -> None:
     assert list(findings(cases, ends)) == []
     assert ends[: len(seeds(door))].count("result") >= len(seeds(door)) - 1
     assert {"result", "refusal"} == set(ends)
+
+
+def test_a_case_that_kills_node_is_found_among_many(tmp_path: Path) -> None:
+    deadly = tmp_path / "explorer.js"
+    deadly.write_text(
+        "const t = module.exports = require(" + json.dumps(str(SCRIPT)) + "), read = t.parseToml;\n"
+        "t.parseToml = (text) => {\n"
+        "  if (text === 'poison') { process.kill(process.pid, 'SIGSEGV'); while (true) {} }\n"
+        "  return read(text);\n"
+        "};\n"
+    )
+    cases = [("paste", text) for text in (*seeds("paste")[:4], b"poison", b"no workload")]
+    ends = tried(cases, deadly)
+    assert ends == ["result"] * 4 + ["Node died of SIGSEGV", "refusal"]
+    (found,) = findings(cases, ends)
+    assert found["case"] == "poison"
 
 
 def raising(error: Exception) -> Any:
