@@ -1,5 +1,5 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
-# test   checks everything                  bench measures                lock  renews the lock
+# test   checks it; with CI=true slowly too  bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
 # archive packs it all into one file   citation renews .zenodo.json from CITATION.cff
 # check-builds        builds the book twice under different settings and compares everything
@@ -81,7 +81,8 @@ test check-versions mutants: export OPENBLAS_NUM_THREADS := 1
 test check-versions mutants: export RAYON_NUM_THREADS := 1
 test: $(READY) $(CFF_READY)
 	$(BIN)/python -m thinkqueue.book browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20 \
+		$(if $(CI),,-m "not slow")
 
 check-builds: $(READY)
 	$(BIN)/python tests/repeated.py

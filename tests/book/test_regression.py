@@ -20,7 +20,6 @@ RunBook = Callable[..., subprocess.CompletedProcess[str]]
 CHAPTER = "chapters/01_the_server_as_a_queue"
 
 
-@pytest.mark.slow
 def test_the_chapters_state_what_the_reference_says(book: Book) -> None:
     cache = OutputCache(book)
     read = {page: read_notebook(book, page) for page in book.pages}
