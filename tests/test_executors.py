@@ -124,6 +124,7 @@ def test_the_command_line_takes_a_cluster(two_workers: Cluster) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_chapters_are_executed_by_a_cluster(two_workers: Cluster, tmp_path: Path) -> None:
+    pytest.importorskip("myst_nb")
     from thinkqueue.book.execution import execute, read_notebook
     from thinkqueue.book.layout import Book
 

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = "thinkqueue[certify,simulate,calibrate]"
 #: What the tests ask besides; it may not change the version of anything that is there.
-TOOLS = ("ciw", "clarabel", "cvxpy", "hypothesis", "matplotlib", "mpmath", "psutil", "pytest",
-         "pytest-xdist", "pyyaml", "simpy", "statsmodels", "sympy")  # fmt: skip
+TOOLS = ("ciw", "clarabel", "cvxpy", "distributed", "hypothesis", "matplotlib", "mpmath",
+         "playwright", "psutil", "pytest", "pytest-xdist", "pyyaml", "simpy",
+         "statsmodels", "sympy")  # fmt: skip
 #: What looks at the book, the repository and the benchmarks needs the locked environment.
 OTHERS = ("book", "benchmarks", "test_house.py", "test_repository.py", "test_hosts.py",
           "test_interruption.py")  # fmt: skip
