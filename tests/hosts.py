@@ -1,9 +1,10 @@
 """What hosts do with this repository, done here: the steps of the workflow, and those of Binder.
 
 This is what ``make check-hosts`` runs. Each host gets a fresh clone of the last commit, an empty
-home, and a PATH with a Python 3.11 and the system, but no Chromium. An action of the workflow is
-stood in for by what it leaves: the checkout by the clone, the Python by one on the PATH, an upload
-by looking whether there is anything to load up. Binder's image begins with an environment in which
+home, and a PATH with a Python 3.11 and the system, on which a Chromium appears when a step installs
+one: where this machine has one already, that is not tried. An action of the workflow is stood in
+for by what it leaves: the checkout by the clone, the Python by one on the PATH, an upload by
+looking whether there is anything to load up. Binder's image begins with an environment in which
 a notebook server is installed already; after its last step a chapter is opened and run in it.
 """
 
@@ -26,6 +27,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 #: What an image of Binder holds before it looks at a repository.
 IMAGE = ("jupyterhub", "jupyterlab", "notebook", "nbclassic", "jupyter-resource-usage")
+#: Where the system's packages put a Chromium.
+CHROMIUM = Path("/usr/bin/chromium")
 CHAPTER = "chapters/01_the_server_as_a_queue.md"
 
 
@@ -39,6 +42,9 @@ def environment(folder: Path, *first: Path) -> dict[str, str]:
             link = hidden / program.name
             if "chrom" not in program.name and "python" not in program.name and not link.exists():
                 link.symlink_to(program)
+    if CHROMIUM.exists():
+        print(f"{CHROMIUM} is here already, so that no step installs one", flush=True)
+    (hidden / CHROMIUM.name).symlink_to(CHROMIUM)
     for name in ("python", "python3", "python3.11"):
         (hidden / name).symlink_to(Path(sys.base_prefix) / "bin" / "python3")
     kept = {name: os.environ[name] for name in os.environ if name.startswith(("PIP_", "SSL_"))}
