@@ -1,5 +1,5 @@
 # setup  makes .venv from the lock          book  executes the chapters and builds the pages
-# test   checks it; with CI=true slowly too  bench measures                lock  renews the lock
+# test   checks, with CI=true everything    bench measures                lock  renews the lock
 # pdf    prints the book               picture renews the README's     reference accepts the stated values
 # archive packs it all into one file   citation renews .zenodo.json from CITATION.cff
 # check-builds        builds the book twice under different settings and compares everything
