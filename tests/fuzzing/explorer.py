@@ -22,7 +22,7 @@ def tried(cases: Sequence[tuple[str, bytes]], script: Path = SCRIPT) -> list[str
     """Return how each case ended in a script, in one process of Node with a limit of time.
 
     Where that process dies of a signal, its halves are tried in processes of their own, until one
-    case is left that does it. Node itself dies once in some thousand processes, of none.
+    case is left that does it. Node has also died by itself now and then, of no case.
     """
     told = {
         "script": str(script),
