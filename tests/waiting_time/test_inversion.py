@@ -94,3 +94,20 @@ def test_every_part_of_the_error_is_in_the_whole(monkeypatch: pytest.MonkeyPatch
             true = getattr(inversion, name)
             patch.setattr(inversion, name, lambda *at, true=true: (true(*at)[0], 0.25))
             assert invert(queue, t).error == pytest.approx(0.25, abs=1e-9)
+
+
+@pytest.mark.parametrize("waits", [1, 2])
+def test_rounding_is_stated_no_smaller_than_the_terms_make_it(waits: int) -> None:
+    """A few last bits of each term, and those of x over 1 - x, at the end of the half period."""
+    queue = mixture("three", 0.9)
+    plan = inversion._Plan.make(queue, 40.0, 1.0, waits, 1e-8)
+    half, r = plan.half_period, plan.removed
+    z = (2.0 + 1j * np.pi * np.arange(plan.frequencies + 1)) / half
+    x = queue.arrival_rate * ((1 - np.exp(-np.outer(z, queue.service))) @ queue.share) / z
+    count = 1 if waits == 1 else r + 2 - (r + 1) * x
+    terms = (1 - queue.load) ** waits * np.abs(x ** (r + 1) * count / (1 - x) ** waits / z)
+    terms[0] /= 2
+    bits = 4 * 2.0**-52 * terms * (1 + waits * np.abs(x / (1 - x)))
+    least = np.exp(2.0) / half * np.linalg.norm(bits)
+    stated = inversion._many_residuals(queue, np.array([1.0]), plan, waits)[1]
+    assert stated >= least * (1 - 1e-6)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 
-from thinkqueue import Batching, Fifo, TokenTime, Workload, solve, utilization
+from thinkqueue import Batching, Workload, solve, utilization
 from thinkqueue.arrays import Index
 from thinkqueue.bounds import tangent
 from thinkqueue.whole_tokens import load_search, tangent_search
@@ -118,18 +118,6 @@ def small(search: load_search._Search, menu: list[int]) -> load_search._Search:
 MENU = [0, 150, 400, 900, 1700, 3000, 5000]
 
 
-def in_other_units(search: load_search._Search, second: float) -> load_search._Search:
-    """The same problem with another unit of time."""
-    w = search.choices.workload
-    other = {"arrival_rate": w.arrival_rate / second, "accuracy_weight": w.accuracy_weight * second}
-    if w.server == Fifo():
-        other |= {"base_time": w.base_time * second, "time_per_token": w.time_per_token * second}
-    else:
-        other["server"] = Batching(TokenTime(LINE.base * second, LINE.per_query * second))
-    choices = Choices.of(w.replace(**other))
-    return load_search._Search(choices, 0 * choices.count, enough=0.0)
-
-
 def every(choices: Choices) -> np.ndarray:
     """All allocations."""
     return np.array(list(itertools.product(*(range(n) for n in choices.count))))
@@ -197,10 +185,9 @@ def test_the_windows_are_what_the_ends_leave():
                 assert (first[k], last[k]) == (min(kept), max(kept))
 
 
-@pytest.mark.parametrize("second", [1.0, 1e-3, 1e3])
-def test_the_layers_look_at_what_the_bound_leaves_and_no_more(second):
+def test_the_layers_look_at_what_the_bound_leaves_and_no_more():
     for whole in searches(4, range(4)):
-        search = small(in_other_units(whole, second), MENU)
+        search = small(whole, MENU)
         left, right = cell(search, 0.15)
         choices, share = search.choices, search.choices.workload.share
         tolerance = search._tolerance(left, right)
